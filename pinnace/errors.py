@@ -1,0 +1,85 @@
+"""Every error that Pinnace raises on purpose.
+
+::
+
+    PinnaceError
+    ├── ConfigError               router.yaml is wrong: names the key, what was expected, what was got
+    ├── StateError                a router state cannot be read, or does not fit this fleet
+    ├── TableError                an outcome table or task file is wrong: names the row and the column
+    ├── WeightsError              no source of a model's weights could be had
+    │   └── HashMismatchError     what was fetched is not what was pinned
+    ├── RequestError              the client's mistake; carries the OpenAI envelope's param and code
+    │   ├── UnknownModelError     names a model that is not in the fleet
+    │   ├── NoCapableModelError   no fleet member meets the request's hard needs
+    │   └── ContextTooLongError   the prompt and the answer do not fit the model's context window
+    └── BackendError              a backend could not answer
+        ├── SelfTestError         a local model's text is not its reference text
+        ├── BackendUnavailableError   not started, not reachable, or answered with a server error
+        └── BackendTimeoutError   it took longer than it may
+"""
+
+
+class PinnaceError(Exception):
+    """The root: catching this catches everything that Pinnace raises on purpose."""
+
+
+class ConfigError(PinnaceError):
+    """`router.yaml` is wrong."""
+
+
+class StateError(PinnaceError):
+    """A router state cannot be read, or does not fit this fleet."""
+
+
+class TableError(PinnaceError):
+    """An outcome table or a task file is wrong."""
+
+
+class WeightsError(PinnaceError):
+    """No source of a model's weights could be had."""
+
+
+class HashMismatchError(WeightsError):
+    """What was fetched is not what was pinned."""
+
+
+class RequestError(PinnaceError):
+    """The client's mistake.
+
+    :param message: what was expected and what was got.
+    :param param: the request's field, as the OpenAI envelope names it.
+    :param code: the OpenAI error code.
+    """
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+        self.code = code
+
+
+class UnknownModelError(RequestError):
+    """The request names a model that is not in the fleet."""
+
+
+class NoCapableModelError(RequestError):
+    """No fleet member meets the request's hard needs."""
+
+
+class ContextTooLongError(RequestError):
+    """The prompt and the answer do not fit the model's context window."""
+
+
+class BackendError(PinnaceError):
+    """A backend could not answer."""
+
+
+class SelfTestError(BackendError):
+    """A local model's greedy text is not its reference text, so it must not serve."""
+
+
+class BackendUnavailableError(BackendError):
+    """The backend is not started, not reachable, or answered with a server error."""
+
+
+class BackendTimeoutError(BackendError):
+    """The backend took longer than it may."""

@@ -1,0 +1,44 @@
+"""The model card: what the router may know of one fleet member without running it."""
+
+from dataclasses import dataclass
+
+from pinnace.config import Member, Sampling
+from pinnace.models.completion import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """One fleet member as the router sees it.
+
+    Prices are USD per million tokens. `context_window` is in tokens, None where it is not known.
+    `estimates` is the router state's column that describes this model.
+    """
+
+    name: str
+    backend: str
+    input_price: float
+    output_price: float
+    context_window: int | None
+    tools: bool
+    json_schema: bool
+    sampling: Sampling
+    estimates: str
+
+    def cost(self, usage: Usage) -> float:
+        """What `usage` costs on this model, in USD."""
+        return (usage.prompt_tokens * self.input_price + usage.completion_tokens * self.output_price) / 1e6
+
+
+def card_of(member: Member, *, backend: str, context_window: int | None = None) -> ModelCard:
+    """The card of a configured member; `context_window` is the weights' own where the member says none."""
+    return ModelCard(
+        name=member.name,
+        backend=backend,
+        input_price=member.price.input,
+        output_price=member.price.output,
+        context_window=member.context_window or context_window,
+        tools=member.tools,
+        json_schema=member.json_schema,
+        sampling=member.sampling,
+        estimates=member.estimates or member.name,
+    )

@@ -1,0 +1,86 @@
+"""What goes into a backend and what comes out of it: plain frozen values.
+
+Knows nothing of HTTP, of vLLM or of routing. The server turns OpenAI's wire into a `Request`
+and `Delta`s back into the wire; backends turn a `Request` into `Delta`s.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
+Role = Literal["system", "developer", "user", "assistant", "tool"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a chat. `extra` carries the wire's further fields (tool calls, names) unread."""
+
+    role: Role
+    content: str
+    extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One completion to run, as any backend understands it.
+
+    A sampling field left at None takes the model card's default. `top_logprobs` is how many
+    alternatives per position to return (0: the chosen token's log-probability alone; None: none).
+    """
+
+    messages: tuple[Message, ...]
+    id: str = ""
+    max_tokens: int = 512
+    n: int = 1
+    temperature: float | None = None
+    top_p: float | None = None
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    top_logprobs: int | None = None
+    tools: tuple[Mapping[str, Any], ...] = ()
+    tool_choice: str | Mapping[str, Any] | None = None
+    response_format: Mapping[str, Any] | None = None
+
+    def text(self) -> str:
+        """What the router embeds: the last user turn, or all turns where there is none."""
+        for message in reversed(self.messages):
+            if message.role == "user":
+                return message.content
+        return "\n".join(message.content for message in self.messages)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """One generated token: its text, natural log-probability, and the likeliest alternatives, best first."""
+
+    token: str
+    logprob: float
+    top: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens that a backend counted for one completion, all choices together."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """The next piece of one choice of an answer.
+
+    `usage` is the running count of the whole completion so far, never a difference, so that an
+    aborted completion is charged what its last delta says. A backend that learns the count only at
+    the end (remote servers) leaves it None until then.
+    """
+
+    text: str = ""
+    index: int = 0
+    logprobs: tuple[TokenLogprob, ...] = ()
+    finish_reason: FinishReason | None = None
+    usage: Usage | None = None
+    tool_calls: Sequence[Mapping[str, Any]] = ()

@@ -1,0 +1,75 @@
+"""The evidence in an answer: log-probability features of its tokens, finished or half-finished.
+
+Pure. Knows nothing of what the features are worth; that is the gate's business. All log-probabilities
+are natural and taken before temperature. The lowest window follows DeepConf (arXiv 2508.15260), which
+scores an answer by its least confident stretch.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from math import log1p
+
+from pinnace.models.completion import FinishReason, TokenLogprob
+
+WINDOW = 8
+FLOOR = -20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Features of one answer. Log-probabilities in nats, floored at -20; margins in nats, capped at 20.
+
+    `mean`, `minimum` and `lowest_window` (mean over the least likely run of 8 tokens) are of the chosen
+    tokens; `first` is the first token's; the margins are between the two likeliest tokens per position;
+    `length` is log(1 + tokens); `finished` is 1.0 where the model stopped by itself, else 0.0.
+    """
+
+    mean: float
+    minimum: float
+    lowest_window: float
+    first: float
+    margin_mean: float
+    margin_minimum: float
+    length: float
+    finished: float
+
+    def as_dict(self) -> dict[str, float]:
+        """The features by name, in a fixed order."""
+        return asdict(self)
+
+
+FEATURES: tuple[str, ...] = tuple(Evidence.__dataclass_fields__)
+
+
+def evidence_of(tokens: Sequence[TokenLogprob], finish_reason: FinishReason | None) -> Evidence | None:
+    """The evidence in `tokens`; None where the backend gave no log-probabilities."""
+    if not tokens:
+        return None
+    chosen = [max(token.logprob, FLOOR) for token in tokens]
+    margins = [_margin(token) for token in tokens]
+    return Evidence(
+        mean=sum(chosen) / len(chosen),
+        minimum=min(chosen),
+        lowest_window=_lowest_window(chosen),
+        first=chosen[0],
+        margin_mean=sum(margins) / len(margins),
+        margin_minimum=min(margins),
+        length=log1p(len(chosen)),
+        finished=float(finish_reason in ("stop", "tool_calls")),
+    )
+
+
+def _margin(token: TokenLogprob) -> float:
+    if len(token.top) < 2:
+        return 0.0
+    return min(max(token.top[0][1], FLOOR) - max(token.top[1][1], FLOOR), -FLOOR)
+
+
+def _lowest_window(values: Sequence[float]) -> float:
+    width = min(WINDOW, len(values))
+    window = sum(values[:width])
+    lowest = window
+    for entering, leaving in zip(values[width:], values, strict=False):
+        window += entering - leaving
+        lowest = min(lowest, window)
+    return lowest / width

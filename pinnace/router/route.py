@@ -1,0 +1,51 @@
+"""The route chosen for one request, and why: plain values that the cascade runs and the CLI explains."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEstimate:
+    """What is expected of one model on one request, before it runs.
+
+    `quality` is the probability of a right answer with its standard deviation `quality_sd`; `cost_usd`
+    is the expected price of the request; `struck_out` says why the model cannot serve it, if it cannot.
+    """
+
+    model: str
+    quality: float
+    quality_sd: float
+    cost_usd: float
+    struck_out: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterMatch:
+    """One cluster that the request falls into: its readable label and the weight it is given, 0 to 1."""
+
+    index: int
+    label: str
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One model of a route. Its answer is accepted at a confidence of at least `bar`; the last rung has none."""
+
+    model: str
+    bar: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The ordered rungs for one request, and the reasons in words.
+
+    `strategy` is `pinned` (the client named the model), `single` (one model alone is best), `cascade`
+    (try small, climb in doubt) or `direct` (the cascade would lose: straight to the large model).
+    """
+
+    rungs: tuple[Rung, ...]
+    strategy: str
+    why: str
+    clusters: tuple[ClusterMatch, ...] = ()
+    estimates: tuple[ModelEstimate, ...] = ()
+    decision_s: float = 0.0
