@@ -29,7 +29,7 @@ class ClusterMatch:
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """One model of a route. Its answer is accepted at a confidence of at least `bar`; the last rung has none."""
+    """One model of a route: its answer is accepted at a confidence of at least `bar`; the last has none."""
 
     model: str
     bar: float | None = None

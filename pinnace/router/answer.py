@@ -1,0 +1,59 @@
+"""What a running route reports: first that it has committed, then the text, then the account of it all."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pinnace.models.completion import Delta, Usage
+
+Verdict = Literal["accepted", "climbed", "failed", "abandoned"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try of one rung, charged for every token it spent.
+
+    `accepted`: its text is the answer; `climbed`: judged too doubtful; `failed`: the backend could not;
+    `abandoned`: the client went away or the answer broke off. `confidence` is the probability that it is
+    right (the gate's, or the router's estimate where the backend gives no evidence).
+    """
+
+    model: str
+    usage: Usage
+    cost_usd: float
+    verdict: Verdict
+    why: str
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The model that answers is settled, and never changes after this.
+
+    `spent_usd` is what all rungs have cost so far; `confidence` is what the decision rested on.
+    """
+
+    model: str
+    tried: tuple[str, ...]
+    confidence: float
+    escalated: bool
+    why: str
+    spent_usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The account of one finished request: its attempts in order, and what they came to.
+
+    `usage` is the answering model's own; `cost_usd` is the sum over all attempts.
+    """
+
+    model: str
+    attempts: tuple[Attempt, ...]
+    confidence: float
+    escalated: bool
+    why: str
+    usage: Usage
+    cost_usd: float
+
+
+Event = Committed | Delta | Answered
