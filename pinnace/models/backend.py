@@ -1,6 +1,6 @@
 """The seam between Pinnace and whatever runs a model."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from pinnace.models.card import ModelCard
@@ -21,6 +21,6 @@ class Backend(Protocol):
 
     async def start(self) -> None: ...
 
-    def stream(self, request: Request) -> AsyncIterator[Delta]: ...
+    def stream(self, request: Request) -> AsyncGenerator[Delta, None]: ...
 
     async def drain(self) -> None: ...

@@ -29,10 +29,14 @@ class ClusterMatch:
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """One model of a route: its answer is accepted at a confidence of at least `bar`; the last has none."""
+    """One model of a route: its answer is accepted at a confidence of at least `bar`, or always without one.
+
+    A fallback is reached only when the rungs before it failed.
+    """
 
     model: str
     bar: float | None = None
+    is_fallback: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,122 @@
+"""The fleet: every configured model with its backend, and what state each is in."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from pinnace.config import Config, FleetMember, OpenAIMember, ScriptedMember, VllmMember
+from pinnace.errors import BackendError, BackendUnavailableError, UnknownModelError, WeightsError
+from pinnace.models.backend import Backend
+from pinnace.models.card import ModelCard
+from pinnace.models.scripted import ScriptedBackend
+
+log = logging.getLogger(__name__)
+
+State = Literal["starting", "ready", "failed", "absent", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class MemberStatus:
+    """What a member is doing, and why where it cannot serve."""
+
+    state: State
+    detail: str = ""
+
+
+class Fleet:
+    """Backends by name in configured order, with the state of each.
+
+    One member that fails to start is left out and says why in `status`; the others serve.
+    """
+
+    def __init__(self, backends: Mapping[str, Backend], absent: Mapping[str, str] | None = None) -> None:
+        self.backends = dict(backends)
+        self.status = {name: MemberStatus("starting") for name in self.backends}
+        self.status |= {name: MemberStatus("absent", why) for name, why in (absent or {}).items()}
+
+    @classmethod
+    def from_config(cls, config: Config) -> "Fleet":
+        """Make the backends of `router.yaml`; nothing is loaded until `start`."""
+        backends = {member.name: make_backend(member) for member in config.fleet}
+        return cls(backends, config.absent)
+
+    async def start(self) -> None:
+        """Start every member.
+
+        Local engines start one after the other, since each takes all cores while it loads.
+
+        :raises BackendError: when no member can serve, with every reason.
+        """
+        for name, why in ((name, s.detail) for name, s in self.status.items() if s.state == "absent"):
+            log.info("fleet serves without %s: %s", name, why)
+        for name, backend in self.backends.items():
+            await self._start_one(name, backend)
+        if not self.is_ready():
+            reasons = "; ".join(f"{name}: {status.detail}" for name, status in self.status.items())
+            raise BackendError(f"no fleet member can serve: {reasons}")
+
+    async def _start_one(self, name: str, backend: Backend) -> None:
+        try:
+            await backend.start()
+        except (BackendError, WeightsError) as error:
+            log.error("%s will not serve: %s", name, error)
+            self.status[name] = MemberStatus("failed", str(error))
+        else:
+            log.info("%s is ready", name)
+            self.status[name] = MemberStatus("ready")
+
+    async def drain(self) -> None:
+        """Let every member finish what runs, and give its resources back."""
+        ready = [name for name in self.backends if self.status[name].state in ("ready", "starting")]
+        await asyncio.gather(*(self.backends[name].drain() for name in ready))
+        self.status |= {name: MemberStatus("stopped") for name in ready}
+
+    def is_ready(self) -> bool:
+        """Whether at least one member serves."""
+        return any(status.state == "ready" for status in self.status.values())
+
+    def cards(self) -> tuple[ModelCard, ...]:
+        """The cards of the members that serve, in configured order."""
+        return tuple(b.card for name, b in self.backends.items() if self.status[name].state == "ready")
+
+    def serving(self, name: str) -> Backend:
+        """The backend of a member that serves.
+
+        :raises UnknownModelError: when the fleet has no such member.
+        :raises BackendUnavailableError: when it has, but the member cannot serve; says why.
+        """
+        status = self.status.get(name)
+        if status is None:
+            known = ", ".join(["auto", *self.backends])
+            raise UnknownModelError(
+                f"the fleet has no model {name!r}; it has: {known}", param="model", code="model_not_found"
+            )
+        if status.state != "ready":
+            raise BackendUnavailableError(f"{name} is {status.state}: {status.detail or 'not ready yet'}")
+        return self.backends[name]
+
+
+def make_backend(member: FleetMember) -> Backend:
+    """The backend that runs `member`; the heavy ones are imported only when the fleet has them."""
+    return _MAKERS[type(member)](member)
+
+
+def _vllm(member: VllmMember) -> Backend:
+    from pinnace.models.vllm_backend import VllmBackend
+
+    return VllmBackend(member)
+
+
+def _openai(member: OpenAIMember) -> Backend:
+    from pinnace.models.openai_backend import OpenAIBackend
+
+    return OpenAIBackend(member)
+
+
+_MAKERS: Mapping[type, Callable[..., Backend]] = {
+    VllmMember: _vllm,
+    OpenAIMember: _openai,
+    ScriptedMember: ScriptedBackend,
+}

@@ -1,0 +1,171 @@
+"""A local model in an in-process vLLM engine (`AsyncLLM`), every request in one batch.
+
+Eager on CPU: vLLM 0.32's compiled bf16 path gives wrong text there (docs/log.md), and the start-up
+self-test refuses to serve it. Knows nothing of routing; evidence is only what it streams.
+"""
+
+import asyncio
+import importlib
+import itertools
+import logging
+import os
+from collections.abc import AsyncGenerator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pinnace.config import VllmMember
+from pinnace.errors import BackendError, BackendUnavailableError, ContextTooLongError
+from pinnace.models.card import card_of
+from pinnace.models.completion import Delta, FinishReason, Request, TokenLogprob, Usage
+from pinnace.models.cpu_settings import cpu_settings
+from pinnace.models.selftest import check_text
+from pinnace.models.tokens import ChatTokenizer
+from pinnace.models.weights import Weights, default_cache, resolve_weights
+
+log = logging.getLogger(__name__)
+
+_FINISH: Mapping[str, FinishReason] = {"stop": "stop", "length": "length"}
+_numbers = itertools.count()
+
+
+class VllmBackend:
+    """One fleet member and its engine. Nothing is loaded before `start`."""
+
+    def __init__(self, member: VllmMember) -> None:
+        self.card = card_of(member, backend="vllm")
+        self._member = member
+        self._engine: Any = None
+        self._tokenizer: ChatTokenizer | None = None
+        self._sampling_params: Any = None
+        self._tokens_prompt: Any = None
+
+    async def start(self) -> None:
+        """Fetch the weights, start the engine, and check its text.
+
+        :raises WeightsError: when no source of the weights can be had.
+        :raises SelfTestError: when the engine's greedy text is not the reference text.
+        :raises BackendUnavailableError: when the engine does not start.
+        """
+        weights = await asyncio.to_thread(resolve_weights, self._member.weights, cache=default_cache())
+        self._tokenizer = await asyncio.to_thread(ChatTokenizer, weights.folder)
+        await self._start_engine(weights.folder)
+        try:
+            await check_text(self, weights)
+        except BackendError:
+            await self.drain()
+            raise
+
+    async def _start_engine(self, folder: Path) -> None:
+        try:
+            self._engine = await asyncio.to_thread(make_engine, self._member, folder)
+        except Exception as error:  # vLLM raises whatever its start-up met; all of it means: not serving
+            raise BackendUnavailableError(f"{self.card.name}: the engine did not start: {error}") from error
+        vllm: Any = importlib.import_module("vllm")
+        self._sampling_params = vllm.SamplingParams
+        self._output_kind = importlib.import_module("vllm.sampling_params").RequestOutputKind.DELTA
+        self._tokens_prompt = importlib.import_module("vllm.inputs").TokensPrompt
+        window: int = self._engine.model_config.max_model_len
+        self.card = card_of(self._member, backend="vllm", context_window=window)
+
+    async def drain(self) -> None:
+        """Stop the engine and its processes."""
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            await asyncio.to_thread(engine.shutdown)
+
+    async def stream(self, request: Request) -> AsyncGenerator[Delta, None]:
+        """Yield deltas as the engine makes them; closing the iterator aborts in the engine.
+
+        The answer is cut to what the context window leaves after the prompt.
+
+        :raises ContextTooLongError: when the prompt alone fills the context window.
+        :raises BackendUnavailableError: when the engine is not running, or dies.
+        """
+        if self._engine is None or self._tokenizer is None:
+            raise BackendUnavailableError(f"{self.card.name}: the engine is not running")
+        prompt = await self._tokenizer.render(request.messages)
+        params = self._params(request, self._room(len(prompt)))
+        request_id = f"{request.id or 'request'}-{next(_numbers)}"
+        spoken = 0
+        try:
+            async for output in self._engine.generate(
+                self._tokens_prompt(prompt_token_ids=prompt), params, request_id
+            ):
+                for piece in output.outputs:
+                    spoken += len(piece.token_ids)
+                    yield _delta(piece, Usage(len(prompt), spoken))
+        except self._engine_errors() as error:
+            raise BackendUnavailableError(f"{self.card.name}: the engine failed: {error}") from error
+
+    def _room(self, prompt_tokens: int) -> int:
+        window = self.card.context_window
+        assert window is not None, "the engine knows its context window"
+        if prompt_tokens >= window:
+            raise ContextTooLongError(
+                f"{self.card.name} has a context window of {window} tokens; the prompt has {prompt_tokens}",
+                param="messages",
+                code="context_length_exceeded",
+            )
+        return window - prompt_tokens
+
+    def _params(self, request: Request, room: int) -> Any:
+        sampling = self._member.sampling
+        return self._sampling_params(
+            n=request.n,
+            max_tokens=min(request.max_tokens, room),
+            temperature=sampling.temperature if request.temperature is None else request.temperature,
+            top_p=sampling.top_p if request.top_p is None else request.top_p,
+            presence_penalty=request.presence_penalty,
+            frequency_penalty=request.frequency_penalty,
+            stop=list(request.stop) or None,
+            seed=request.seed,
+            logprobs=request.top_logprobs,
+            output_kind=self._output_kind,
+        )
+
+    def _engine_errors(self) -> tuple[type[Exception], ...]:
+        exceptions: Any = importlib.import_module("vllm.v1.engine.exceptions")
+        return (exceptions.EngineDeadError, exceptions.EngineGenerateError)
+
+
+def make_engine(member: VllmMember, folder: Path, environ: Mapping[str, str] | None = None) -> Any:
+    """Start an `AsyncLLM` on the weights in `folder`, with the settings that suit this machine."""
+    platforms: Any = importlib.import_module("vllm.platforms")
+    is_cpu = bool(platforms.current_platform.is_cpu())
+    if is_cpu:
+        os.environ.update(cpu_settings(os.environ) if environ is None else environ)
+    compiled = member.engine.compiled if member.engine.compiled is not None else not is_cpu
+    args: Any = importlib.import_module("vllm.engine.arg_utils").AsyncEngineArgs(
+        model=str(folder),
+        dtype=member.engine.dtype,
+        enforce_eager=not compiled,
+        kv_cache_memory_bytes=member.engine.kv_cache_mib * 2**20,
+        max_model_len=member.context_window,
+        max_num_seqs=member.engine.max_sequences,
+        generation_config="vllm",
+        trust_remote_code=False,
+        disable_log_stats=True,
+        hf_overrides=({"head_dtype": "float32"} if os.environ.get("HEAD32") else {}),
+    )
+    engine: Any = importlib.import_module("vllm.v1.engine.async_llm").AsyncLLM
+    return engine.from_engine_args(args)
+
+
+def _delta(piece: Any, usage: Usage) -> Delta:
+    logprobs = piece.logprobs or ()
+    return Delta(
+        text=piece.text,
+        index=piece.index,
+        logprobs=tuple(_logprob(t, at) for t, at in zip(piece.token_ids, logprobs, strict=False)),
+        finish_reason=_FINISH.get(piece.finish_reason),
+        usage=usage,
+    )
+
+
+def _logprob(token_id: int, at: Mapping[int, Any]) -> TokenLogprob:
+    """One position: vLLM lists the chosen token first, and again among the best if it is one of them."""
+    chosen = at[token_id]
+    best = sorted(at.values(), key=lambda entry: entry.rank)
+    return TokenLogprob(
+        chosen.decoded_token, chosen.logprob, tuple((entry.decoded_token, entry.logprob) for entry in best)
+    )

@@ -1,0 +1,128 @@
+"""`POST /v1/chat/completions`: parse, admit, route, run, render.
+
+Knows the wire and the dispatcher. Errors are raised, and answered at the edge (`pinnace.server.app`).
+"""
+
+import time
+import uuid
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, aclosing
+from functools import partial
+from typing import cast
+
+from starlette.types import Receive, Scope, Send
+
+from pinnace.config import Limits
+from pinnace.models.completion import Delta, Request
+from pinnace.router.answer import Answered, Committed, Event
+from pinnace.router.dispatch import Dispatcher
+from pinnace.router.route import Route
+from pinnace.server.admission import Admission
+from pinnace.server.body import read_body
+from pinnace.server.chunks import Chunks
+from pinnace.server.completion import Completion
+from pinnace.server.envelope import RETRY_SOON_S, refused
+from pinnace.server.exchange import Exchange, exchange_of
+from pinnace.server.headers import headers_of
+from pinnace.server.metrics import Metrics
+from pinnace.server.wire import ChatRequest, parse_chat
+
+
+class ChatCompletions:
+    """The endpoint as an ASGI application of its own."""
+
+    def __init__(self, dispatcher: Dispatcher, admission: Admission, limits: Limits, metrics: Metrics) -> None:
+        self._dispatcher = dispatcher
+        self._admission = admission
+        self._limits = limits
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = exchange_of(scope)
+        self._check_open()
+        body = await read_body(scope, receive, self._limits.body_bytes)
+        chat = parse_chat(body)
+        request = chat.to_request(self._limits, f"chatcmpl-{uuid.uuid4().hex}")
+        async with exchange.lifeline.watching(receive), self._admission.slot(weight_of(body, request)):
+            route = await self._dispatcher.route(request, chat.model)
+            self._metrics.decided(route.decision_s)
+            finish = await self._reply(exchange, chat, request, route)
+        await finish()
+
+    def _check_open(self) -> None:
+        """Refuse early what would be refused anyway, before its body is read."""
+        self._admission.check()
+        if not self._dispatcher.fleet.is_ready():
+            raise refused(503, "The fleet is not ready yet.", code="not_ready", retry_after=RETRY_SOON_S)
+
+    async def _reply(
+        self, exchange: Exchange, chat: ChatRequest, request: Request, route: Route
+    ) -> Callable[[], Awaitable[None]]:
+        """Run the route; returns what is left to send once the request has given its place back."""
+        if chat.stream:
+            return await self._stream(exchange, chat, request, route)
+        return await self._gather(exchange, request, route)
+
+    async def _stream(
+        self, exchange: Exchange, chat: ChatRequest, request: Request, route: Route
+    ) -> Callable[[], Awaitable[None]]:
+        """Send chunk by chunk. The headers leave when a model has committed itself, and not before."""
+        async with self._running(request, route, self._dispatcher.hold_tokens) as events:
+            committed = await _committed(events)
+            exchange.model = committed.model
+            chunks = Chunks(
+                request.id,
+                int(time.time()),
+                committed.model,
+                top_logprobs=request.top_logprobs,
+                with_usage=chat.wants_usage,
+            )
+            await exchange.begin_stream(headers_of(committed, committed.spent_usd))
+            await exchange.write(chunks.opening(request.n))
+            self._metrics.streaming(exchange.elapsed())
+            async for event in events:
+                if isinstance(event, Delta):
+                    if chunk := chunks.delta(event):
+                        await exchange.write(chunk)
+                elif isinstance(event, Answered):
+                    self._metrics.answered(event)
+                    return partial(exchange.end, chunks.ending(event))
+        raise AssertionError("a route that committed ends with its account")
+
+    async def _gather(
+        self, exchange: Exchange, request: Request, route: Route
+    ) -> Callable[[], Awaitable[None]]:
+        """Collect the whole answer before anything is sent."""
+        answer = Completion(
+            request.id, int(time.time()), choices=request.n, top_logprobs=request.top_logprobs
+        )
+        async with self._running(request, route, None) as events:
+            committed = await _committed(events)
+            exchange.model = committed.model
+            async for event in events:
+                if isinstance(event, Delta):
+                    answer.add(event)
+                elif isinstance(event, Answered):
+                    self._metrics.answered(event)
+                    headers = headers_of(committed, event.cost_usd)
+                    return partial(exchange.answer, 200, headers, answer.body(event))
+        raise AssertionError("a route that committed ends with its account")
+
+    def _running(
+        self, request: Request, route: Route, hold_tokens: int | None
+    ) -> AbstractAsyncContextManager[AsyncGenerator[Event, None]]:
+        """The events of a running route, which is aborted when the block is left early."""
+        events = self._dispatcher.run(request, route, hold_tokens=hold_tokens)
+        return aclosing(cast(AsyncGenerator[Event, None], events))
+
+
+def weight_of(body: bytes, request: Request) -> int:
+    """Tokens that a request may take: its body at four bytes a token, and all it may write."""
+    return len(body) // 4 + request.max_tokens * request.n
+
+
+async def _committed(events: AsyncGenerator[Event, None]) -> Committed:
+    """The first event of a route that runs."""
+    event = await anext(events)
+    assert isinstance(event, Committed), "a route commits before it says anything"
+    return event

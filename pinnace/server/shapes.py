@@ -1,0 +1,194 @@
+"""The parts of a chat request: messages, tools, formats. Strict about types, closed to unknown fields.
+
+Knows nothing of limits from the configuration; `pinnace.server.wire` puts the parts together.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from pinnace.models.completion import Message, Role
+
+_NAME = r"^[A-Za-z0-9_-]{1,64}$"
+
+
+class Shape(BaseModel):
+    """A part of the wire: frozen, strict about types, closed to unknown fields."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def wrong(expected: str) -> PydanticCustomError:
+    """The error of a value that a check written by hand refuses."""
+    return PydanticCustomError("wrong_value", "{expected}", {"expected": expected})
+
+
+def _content_text(value: object) -> object:
+    """A string, or a list of text parts as one string, a part a line."""
+    if isinstance(value, list):
+        return "\n".join(_part_text(part) for part in cast(list[object], value))
+    if value is None or isinstance(value, str):
+        return value
+    raise wrong("expected a string or a list of text parts")
+
+
+def _part_text(part: object) -> str:
+    fields = cast(dict[str, object], part) if isinstance(part, dict) else {}
+    kind, text = fields.get("type"), fields.get("text")
+    if isinstance(kind, str) and kind != "text":
+        raise PydanticCustomError("unsupported", "{kind} parts are not supported, only text", {"kind": kind[:40]})
+    if kind is None or not isinstance(text, str):
+        raise wrong("expected every part to be {'type': 'text', 'text': '...'}")
+    return text
+
+
+Content = Annotated[str | None, BeforeValidator(_content_text)]
+
+
+class CalledFunction(Shape):
+    """The function that a model called, with its arguments as the JSON text that the model wrote."""
+
+    name: str = Field(pattern=_NAME)
+    arguments: str
+
+
+class ToolCall(Shape):
+    """A tool call of an earlier assistant turn."""
+
+    id: str
+    type: Literal["function"]
+    function: CalledFunction
+
+
+class ChatMessage(Shape):
+    """One turn. Fields that an assistant's answer carries home again are accepted and left unread."""
+
+    role: Role
+    content: Content = None
+    name: str | None = None
+    tool_calls: tuple[ToolCall, ...] | None = Field(default=None, fail_fast=True)
+    tool_call_id: str | None = None
+    refusal: str | None = None
+    annotations: Any = None
+    audio: None = None
+    function_call: None = None
+
+    @model_validator(mode="after")
+    def _fits_its_role(self) -> "ChatMessage":
+        if self.role == "tool" and not self.tool_call_id:
+            raise wrong("expected a tool message to have a tool_call_id")
+        if self.tool_calls and self.role != "assistant":
+            raise wrong("expected tool_calls on assistant messages only")
+        if self.content is None and not self.tool_calls:
+            raise wrong("expected content, or tool_calls on an assistant message")
+        return self
+
+    def to_message(self) -> Message:
+        """The turn as backends read it."""
+        extra: dict[str, Any] = {}
+        if self.name is not None:
+            extra["name"] = self.name
+        if self.tool_call_id is not None:
+            extra["tool_call_id"] = self.tool_call_id
+        if self.tool_calls:
+            extra["tool_calls"] = [call.model_dump() for call in self.tool_calls]
+        return Message(self.role, self.content or "", extra)
+
+
+class FunctionTool(Shape):
+    """A function that the model may call; `parameters` is a JSON schema."""
+
+    name: str = Field(pattern=_NAME)
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class Tool(Shape):
+    """A tool; only functions are known."""
+
+    type: Literal["function"]
+    function: FunctionTool
+
+
+def _tool_choice(value: object) -> object:
+    """`none`, `auto`, `required`, or one function by its name."""
+    if value is None or (isinstance(value, str) and value in ("none", "auto", "required")):
+        return value
+    if isinstance(value, dict) and chosen_function(cast(dict[str, object], value)) is not None:
+        return cast(object, value)
+    raise wrong(
+        "expected 'none', 'auto', 'required' or {'type': 'function', 'function': {'name': '...'}}"
+    )
+
+
+def chosen_function(choice: Mapping[str, object]) -> str | None:
+    """The function that a `tool_choice` object names; None where it is not of that form."""
+    function = choice.get("function")
+    if choice.keys() != {"type", "function"} or choice["type"] != "function" or not isinstance(function, dict):
+        return None
+    fields = cast(dict[str, object], function)
+    name = fields.get("name")
+    return name if fields.keys() == {"name"} and isinstance(name, str) else None
+
+
+ToolChoice = Annotated[str | dict[str, Any] | None, BeforeValidator(_tool_choice)]
+
+
+class JsonSchema(Shape):
+    """The schema that an answer must have."""
+
+    name: str = Field(pattern=_NAME)
+    description: str | None = None
+    schema_: dict[str, Any] = Field(alias="schema")
+    strict: bool | None = None
+
+
+class ResponseFormat(Shape):
+    """What form the answer must have."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+    @model_validator(mode="after")
+    def _has_its_schema(self) -> "ResponseFormat":
+        if (self.type == "json_schema") != (self.json_schema is not None):
+            raise wrong("expected json_schema with the type 'json_schema', and only with it")
+        return self
+
+    def to_format(self) -> Mapping[str, Any] | None:
+        """The format as backends read it; plain text is none."""
+        return None if self.type == "text" else self.model_dump(by_alias=True, exclude_none=True)
+
+
+def _stop_strings(value: object) -> object:
+    """One string or up to four; none may be empty, since that would stop everywhere."""
+    if value is None:
+        return None
+    strings = [value] if isinstance(value, str) else value
+    if not isinstance(strings, list) or len(cast(list[object], strings)) > 4:
+        raise wrong("expected a string or a list of at most 4 strings")
+    if not all(isinstance(item, str) and item for item in cast(list[object], strings)):
+        raise wrong("expected every stop string to be a string that is not empty")
+    return cast(object, strings)
+
+
+Stop = Annotated[tuple[str, ...] | None, BeforeValidator(_stop_strings)]
+
+
+def _false(value: object) -> object:
+    if value is None or value is False:
+        return value
+    raise PydanticCustomError("unsupported", "not supported yet: leave it out or send false")
+
+
+NotStored = Annotated[bool | None, BeforeValidator(_false)]
+
+
+class StreamOptions(Shape):
+    """What a stream carries besides the answer."""
+
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = None

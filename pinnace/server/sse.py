@@ -1,0 +1,13 @@
+"""Framing of server-sent events, as OpenAI's streams use it: one line of JSON an event.
+
+Knows nothing of what the JSON holds.
+"""
+
+
+def frame(payload: bytes) -> bytes:
+    """One event. `payload` is one line: JSON never has a raw line break, so nothing needs splitting."""
+    assert b"\n" not in payload and b"\r" not in payload, "an event is one line"
+    return b"data: " + payload + b"\n\n"
+
+
+DONE = frame(b"[DONE]")
