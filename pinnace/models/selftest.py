@@ -26,10 +26,12 @@ from pinnace.models.weights import Weights, default_cache
 
 log = logging.getLogger(__name__)
 
+SYSTEM = "You are a helpful assistant."
 PROMPTS = (
-    "What is the capital of France?",
-    "What color is the sky on a clear day?",
-    "Count from one to ten.",
+    "What is the capital of Japan?",
+    "What is the chemical symbol for gold?",
+    "What is the capital of Italy?",
+    "How many days are in a week?",
 )
 TOKENS = 16
 LEAD = 1.0
@@ -68,11 +70,15 @@ async def check_text(backend: Backend, weights: Weights) -> None:
 
 
 async def _greedy(backend: Backend, prompt: str) -> str:
-    request = Request((Message("user", prompt),), id="selftest", max_tokens=TOKENS, temperature=0.0, top_p=1.0)
+    request = Request(_chat(prompt), id="selftest", max_tokens=TOKENS, temperature=0.0, top_p=1.0)
     try:
         return "".join([delta.text async for delta in backend.stream(request)])
     except BackendError as error:
         raise SelfTestError(f"{backend.card.name}: self-test failed: {error}") from error
+
+
+def _chat(prompt: str) -> tuple[Message, ...]:
+    return (Message("system", SYSTEM), Message("user", prompt))
 
 
 def references_for(weights: Weights) -> tuple[Reference, ...]:
@@ -98,7 +104,9 @@ def write_references(path: Path, references: Mapping[str, Sequence[Reference]]) 
 
 def fingerprint(folder: Path) -> str:
     """A short name for the weights in `folder`: changes with any file's name, size or last change."""
-    entries = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in sorted(folder.iterdir()) if f.is_file()]
+    entries = [
+        (f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in sorted(folder.iterdir()) if f.is_file()
+    ]
     digest = hashlib.sha256(repr((str(folder.resolve()), entries)).encode()).hexdigest()
     return digest[:24]
 
@@ -114,7 +122,7 @@ def record_references(folder: Path) -> tuple[Reference, ...]:
 
 
 def _clear_text(torch: Any, model: Any, tokenizer: ChatTokenizer, prompt: str) -> str:
-    ids = tokenizer.render_now((Message("user", prompt),))
+    ids = tokenizer.render_now(_chat(prompt))
     answer: list[int] = []
     with torch.inference_mode():
         while len(answer) < TOKENS:

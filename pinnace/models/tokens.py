@@ -19,17 +19,21 @@ class ChatTokenizer:
         transformers: Any = importlib.import_module("transformers")
         self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(str(folder))
 
-    async def render(self, messages: Sequence[Message]) -> list[int]:
-        """The token ids of `messages` followed by the cue for the assistant's turn."""
-        if sum(len(message.content) for message in messages) > LONG_TEXT:
-            return await asyncio.to_thread(self.render_now, messages)
-        return self.render_now(messages)
+    async def render(self, messages: Sequence[Message], system: str | None = None) -> list[int]:
+        """The token ids of `messages` followed by the cue for the assistant's turn.
 
-    def render_now(self, messages: Sequence[Message]) -> list[int]:
+        :param system: the system turn to begin with where `messages` has none.
+        """
+        if sum(len(message.content) for message in messages) > LONG_TEXT:
+            return await asyncio.to_thread(self.render_now, messages, system)
+        return self.render_now(messages, system)
+
+    def render_now(self, messages: Sequence[Message], system: str | None = None) -> list[int]:
         """The same, on the calling thread."""
-        text: str = self._tokenizer.apply_chat_template(
-            [_turn(message) for message in messages], add_generation_prompt=True, tokenize=False
-        )
+        turns = [_turn(message) for message in messages]
+        if system is not None and all(turn["role"] != "system" for turn in turns):
+            turns.insert(0, {"role": "system", "content": system})
+        text: str = self._tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
         return ids
 

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 _FINISH: Mapping[str, FinishReason] = {"stop": "stop", "length": "length"}
 _numbers = itertools.count()
+SHUTDOWN_S = 10
 
 
 class VllmBackend:
@@ -36,8 +37,6 @@ class VllmBackend:
         self._member = member
         self._engine: Any = None
         self._tokenizer: ChatTokenizer | None = None
-        self._sampling_params: Any = None
-        self._tokens_prompt: Any = None
 
     async def start(self) -> None:
         """Fetch the weights, start the engine, and check its text.
@@ -60,10 +59,6 @@ class VllmBackend:
             self._engine = await asyncio.to_thread(make_engine, self._member, folder)
         except Exception as error:  # vLLM raises whatever its start-up met; all of it means: not serving
             raise BackendUnavailableError(f"{self.card.name}: the engine did not start: {error}") from error
-        vllm: Any = importlib.import_module("vllm")
-        self._sampling_params = vllm.SamplingParams
-        self._output_kind = importlib.import_module("vllm.sampling_params").RequestOutputKind.DELTA
-        self._tokens_prompt = importlib.import_module("vllm.inputs").TokensPrompt
         window: int = self._engine.model_config.max_model_len
         self.card = card_of(self._member, backend="vllm", context_window=window)
 
@@ -71,7 +66,9 @@ class VllmBackend:
         """Stop the engine and its processes."""
         engine, self._engine = self._engine, None
         if engine is not None:
-            await asyncio.to_thread(engine.shutdown)
+            if engine.output_handler is not None:
+                engine.output_handler.cancel()  # else it reports the shutdown as an engine failure
+            await asyncio.to_thread(engine.shutdown, timeout=SHUTDOWN_S)
 
     async def stream(self, request: Request) -> AsyncGenerator[Delta, None]:
         """Yield deltas as the engine makes them; closing the iterator aborts in the engine.
@@ -83,14 +80,13 @@ class VllmBackend:
         """
         if self._engine is None or self._tokenizer is None:
             raise BackendUnavailableError(f"{self.card.name}: the engine is not running")
-        prompt = await self._tokenizer.render(request.messages)
+        prompt = await self._tokenizer.render(request.messages, self._member.system)
         params = self._params(request, self._room(len(prompt)))
         request_id = f"{request.id or 'request'}-{next(_numbers)}"
+        tokens_input: Any = importlib.import_module("vllm.inputs").tokens_input
         spoken = 0
         try:
-            async for output in self._engine.generate(
-                self._tokens_prompt(prompt_token_ids=prompt), params, request_id
-            ):
+            async for output in self._engine.generate(tokens_input(prompt), params, request_id):
                 for piece in output.outputs:
                     spoken += len(piece.token_ids)
                     yield _delta(piece, Usage(len(prompt), spoken))
@@ -110,7 +106,8 @@ class VllmBackend:
 
     def _params(self, request: Request, room: int) -> Any:
         sampling = self._member.sampling
-        return self._sampling_params(
+        vllm: Any = importlib.import_module("vllm.sampling_params")
+        return vllm.SamplingParams(
             n=request.n,
             max_tokens=min(request.max_tokens, room),
             temperature=sampling.temperature if request.temperature is None else request.temperature,
@@ -120,7 +117,7 @@ class VllmBackend:
             stop=list(request.stop) or None,
             seed=request.seed,
             logprobs=request.top_logprobs,
-            output_kind=self._output_kind,
+            output_kind=vllm.RequestOutputKind.DELTA,
         )
 
     def _engine_errors(self) -> tuple[type[Exception], ...]:
@@ -145,7 +142,6 @@ def make_engine(member: VllmMember, folder: Path, environ: Mapping[str, str] | N
         generation_config="vllm",
         trust_remote_code=False,
         disable_log_stats=True,
-        hf_overrides=({"head_dtype": "float32"} if os.environ.get("HEAD32") else {}),
     )
     engine: Any = importlib.import_module("vllm.v1.engine.async_llm").AsyncLLM
     return engine.from_engine_args(args)

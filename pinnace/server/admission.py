@@ -6,7 +6,7 @@ Counts requests and tokens, in order of arrival. Knows nothing of HTTP or of wha
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 from pinnace.config import Server
@@ -74,7 +74,7 @@ class Admission:
             raise self._queue_is_full()
 
     @asynccontextmanager
-    async def slot(self, tokens: int) -> AsyncIterator[None]:
+    async def slot(self, tokens: int) -> AsyncGenerator[None, None]:
         """Hold a place for a request of `tokens`, waiting for it where it must.
 
         :raises RefusedError: 503 once closed, 429 when the queue is full.
@@ -127,7 +127,7 @@ class Admission:
     def _leave(self, tokens: int) -> None:
         self.running -= 1
         self.tokens -= tokens
-        assert self.running >= 0 and self.tokens >= 0, "a place was given back twice"
+        assert min(self.running, self.tokens) >= 0, "a place was given back twice"
         self._call_next()
 
     def _call_next(self) -> None:
@@ -146,5 +146,5 @@ class Admission:
         self._service_s = _MEMORY * past + (1 - _MEMORY) * service_s
 
     def _queue_is_full(self) -> RefusedError:
-        message = f"The server is at its limit: {self.running} requests run and {self.queued} wait. Try again later."
+        message = f"The server is full: {self.running} requests run and {self.queued} wait."
         return refused(429, message, code="queue_full", retry_after=self.retry_after())

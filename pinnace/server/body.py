@@ -43,4 +43,6 @@ def _check_form(headers: dict[bytes, bytes]) -> None:
 
 
 def _too_large(most: int) -> RefusedError:
-    return refused(413, f"The body is larger than {most} bytes, the most that this server reads.", code="body_too_large")
+    return refused(
+        413, f"The body is larger than {most} bytes, the most that this server reads.", code="body_too_large"
+    )

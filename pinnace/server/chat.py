@@ -31,7 +31,9 @@ from pinnace.server.wire import ChatRequest, parse_chat
 class ChatCompletions:
     """The endpoint as an ASGI application of its own."""
 
-    def __init__(self, dispatcher: Dispatcher, admission: Admission, limits: Limits, metrics: Metrics) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, admission: Admission, limits: Limits, metrics: Metrics
+    ) -> None:
         self._dispatcher = dispatcher
         self._admission = admission
         self._limits = limits

@@ -61,7 +61,9 @@ class Chunks:
         if not delta.text:
             return b""
         text = to_json(delta.text)
-        return f'{self._before_text}{delta.index},"delta":{{"content":{text}{self._after_text}'.encode("ascii")
+        return f'{self._before_text}{delta.index},"delta":{{"content":{text}{self._after_text}'.encode(
+            "ascii"
+        )
 
     def _piece(self, delta: Delta) -> bytes:
         """A delta with more to it than text."""

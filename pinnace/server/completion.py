@@ -11,7 +11,6 @@ from typing import Any
 from pinnace.models.completion import Delta, TokenLogprob, Usage
 from pinnace.router.answer import Answered
 
-
 to_json = json.JSONEncoder(separators=(",", ":")).encode
 """JSON without blanks, in ASCII."""
 
@@ -83,7 +82,7 @@ def route_of(answered: Answered) -> dict[str, Any]:
         "model": answered.model,
         "route": path_of(attempt.model for attempt in answered.attempts),
         "confidence": round(answered.confidence, 4),
-        "cost_usd": answered.cost_usd,
+        "cost_usd": round(answered.cost_usd, 10),
         "escalated": answered.escalated,
         "why": answered.why,
     }
@@ -112,7 +111,7 @@ def _token(text: str, logprob: float) -> dict[str, Any]:
 
 def _merge_call(calls: dict[int, dict[str, Any]], piece: Mapping[str, Any]) -> None:
     """Put a streamed piece of a tool call to what came of it before; only its arguments grow."""
-    function = piece.get("function") or {}
+    function: Mapping[str, Any] = piece.get("function") or {}
     call = calls.setdefault(
         piece.get("index", len(calls)),
         {"id": "", "type": "function", "function": {"name": "", "arguments": ""}},

@@ -89,7 +89,9 @@ def envelope_of(error: Exception) -> Envelope:
         case HTTPException():
             return _of_http_exception(error)
         case _:
-            return Envelope(500, "The server has a bug; its log has the details.", "server_error", "internal_error")
+            return Envelope(
+                500, "The server has a bug; its log has the details.", "server_error", "internal_error"
+            )
 
 
 _REQUEST_CODES: dict[type[RequestError], str] = {
@@ -125,6 +127,9 @@ def _of_http_exception(error: HTTPException) -> Envelope:
     headers = tuple((k.lower().encode(), v.encode()) for k, v in (error.headers or {}).items())
     message, code = {
         404: ("There is no such path here; see GET /v1/models and POST /v1/chat/completions.", "not_found"),
-        405: ("This path does not take this method; the Allow header says which it takes.", "method_not_allowed"),
+        405: (
+            "This path does not take this method; the Allow header says which it takes.",
+            "method_not_allowed",
+        ),
     }.get(error.status_code, (error.detail, None))
     return Envelope(error.status_code, message, "invalid_request_error", code, headers=headers)

@@ -8,7 +8,8 @@ import asyncio
 import re
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
+from contextlib import suppress
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -33,9 +34,9 @@ class Exchange:
     metrics; `lifeline` is what the work hangs on.
     """
 
-    def __init__(self, request_id: str, lifeline: Lifeline, send: Send) -> None:
+    def __init__(self, request_id: str, send: Send) -> None:
         self.id = request_id
-        self.lifeline = lifeline
+        self.lifeline = Lifeline()
         self.model = "none"
         self.status: int | None = None
         self._is_stream = False
@@ -72,14 +73,14 @@ class Exchange:
         await self._send({"type": "http.response.body", "body": data})
 
     async def fail(self, envelope: Envelope, receive: Receive) -> None:
-        """End with an error: a status where the headers have not left, an event without `[DONE]` where they have."""
+        """End with an error: a status while the headers are here, an event without `[DONE]` after that."""
         body = envelope.body()
         if self.status is None and envelope.status == 413:
             await self._fail_while_reading(envelope, body, receive)
         elif self.status is None:
             await self.answer(envelope.status, envelope.all_headers(), body)
         elif self._is_stream:
-            await self.end(frame(body))
+            await _briefly(self.end(frame(body)))
 
     async def _fail_while_reading(self, envelope: Envelope, body: bytes, receive: Receive) -> None:
         """Answer a client that is still sending, and throw away what it sends for a moment more.
@@ -87,18 +88,26 @@ class Exchange:
         Closing at once would reset the connection, and many clients then never see the answer.
         """
         length = (b"content-length", b"%d" % len(body))
-        await self._begin(envelope.status, [_JSON, length, (b"connection", b"close"), *envelope.all_headers()])
+        headers = [_JSON, length, (b"connection", b"close"), *envelope.all_headers()]
+        await self._begin(envelope.status, headers)
         await self.write(body)
-        try:
-            async with asyncio.timeout(LINGER_S):
-                while (await receive()).get("more_body"):
-                    pass
-        except TimeoutError:
-            pass
+        await _briefly(_throw_away(receive))
         await self.end()
 
     async def _begin(self, status: int, headers: Sequence[Header]) -> None:
         await self.send({"type": "http.response.start", "status": status, "headers": headers})
+
+
+async def _throw_away(receive: Receive) -> None:
+    while (await receive()).get("more_body"):
+        pass
+
+
+async def _briefly(work: Coroutine[None, None, None]) -> None:
+    """Do what may hang on a client that neither reads nor leaves, and give up after a moment."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LINGER_S):
+            await work
 
 
 def request_id_of(scope: Scope) -> str:

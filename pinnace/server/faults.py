@@ -1,4 +1,4 @@
-"""From what pydantic found wrong with a body to one `RequestError`: the field, what was expected, what was got.
+"""From what pydantic found wrong with a body to one `RequestError`: the field, expected, got.
 
 Knows pydantic's error types and nothing of any particular field.
 """

@@ -5,7 +5,7 @@ where it waits, whether it was sending or not. Knows nothing of what the work is
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from starlette.types import Receive
@@ -14,20 +14,20 @@ from pinnace.server.envelope import ClientGoneError, Envelope, RefusedError
 
 
 class Lifeline:
-    """One request's. Made by `Lifelines.hold`."""
+    """One request's. Holds once `Lifelines.hold` holds it; `reason` is why it was cut, if it was."""
 
-    def __init__(self, timer: asyncio.Timeout) -> None:
+    def __init__(self) -> None:
         self.reason: Exception | None = None
-        self._timer = timer
+        self.timer: asyncio.Timeout | None = None
 
     def cut(self, reason: Exception) -> None:
         """Cancel the work; `reason` is raised where the lifeline was held. Only the first cut counts."""
-        if self.reason is None:
+        if self.reason is None and self.timer is not None:
             self.reason = reason
-            self._timer.reschedule(0)
+            self.timer.reschedule(0)
 
     @asynccontextmanager
-    async def watching(self, receive: Receive) -> AsyncIterator[None]:
+    async def watching(self, receive: Receive) -> AsyncGenerator[None, None]:
         """Cut when the client goes away during the block. The request's body must have been read."""
         watcher = asyncio.create_task(self._watch(receive))
         try:
@@ -53,22 +53,20 @@ class Lifelines:
         return len(self._held)
 
     @asynccontextmanager
-    async def hold(self) -> AsyncIterator[Lifeline]:
-        """Run the block on a lifeline; raises the reason when it was cut."""
-        lifeline: Lifeline | None = None
+    async def hold(self, lifeline: Lifeline) -> AsyncGenerator[None, None]:
+        """Run the block on a new lifeline; raises the reason when it was cut."""
+        self._held.add(lifeline)
+        self._empty.clear()
         try:
-            async with asyncio.timeout(None) as timer:
-                lifeline = Lifeline(timer)
-                self._held.add(lifeline)
-                self._empty.clear()
-                yield lifeline
+            async with asyncio.timeout(None) as lifeline.timer:
+                yield
         except TimeoutError:
-            if lifeline is None or lifeline.reason is None:
+            if lifeline.reason is None:
                 raise
             raise lifeline.reason from None
         finally:
-            if lifeline is not None:
-                self._let_go(lifeline)
+            lifeline.timer = None
+            self._let_go(lifeline)
 
     def cut_all(self, refusal: Envelope) -> None:
         """Cut every lifeline there is now; their clients are told `refusal`."""

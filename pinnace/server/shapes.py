@@ -38,7 +38,9 @@ def _part_text(part: object) -> str:
     fields = cast(dict[str, object], part) if isinstance(part, dict) else {}
     kind, text = fields.get("type"), fields.get("text")
     if isinstance(kind, str) and kind != "text":
-        raise PydanticCustomError("unsupported", "{kind} parts are not supported, only text", {"kind": kind[:40]})
+        raise PydanticCustomError(
+            "unsupported", "{kind} parts are not supported, only text", {"kind": kind[:40]}
+        )
     if kind is None or not isinstance(text, str):
         raise wrong("expected every part to be {'type': 'text', 'text': '...'}")
     return text
@@ -119,19 +121,17 @@ def _tool_choice(value: object) -> object:
         return value
     if isinstance(value, dict) and chosen_function(cast(dict[str, object], value)) is not None:
         return cast(object, value)
-    raise wrong(
-        "expected 'none', 'auto', 'required' or {'type': 'function', 'function': {'name': '...'}}"
-    )
+    raise wrong("expected 'none', 'auto', 'required' or {'type': 'function', 'function': {'name': '...'}}")
 
 
 def chosen_function(choice: Mapping[str, object]) -> str | None:
     """The function that a `tool_choice` object names; None where it is not of that form."""
     function = choice.get("function")
-    if choice.keys() != {"type", "function"} or choice["type"] != "function" or not isinstance(function, dict):
+    if choice != {"type": "function", "function": function} or not isinstance(function, dict):
         return None
     fields = cast(dict[str, object], function)
     name = fields.get("name")
-    return name if fields.keys() == {"name"} and isinstance(name, str) else None
+    return name if fields == {"name": name} and isinstance(name, str) else None
 
 
 ToolChoice = Annotated[str | dict[str, Any] | None, BeforeValidator(_tool_choice)]
@@ -167,12 +167,12 @@ def _stop_strings(value: object) -> object:
     """One string or up to four; none may be empty, since that would stop everywhere."""
     if value is None:
         return None
-    strings = [value] if isinstance(value, str) else value
+    strings: object = [value] if isinstance(value, str) else value
     if not isinstance(strings, list) or len(cast(list[object], strings)) > 4:
         raise wrong("expected a string or a list of at most 4 strings")
     if not all(isinstance(item, str) and item for item in cast(list[object], strings)):
         raise wrong("expected every stop string to be a string that is not empty")
-    return cast(object, strings)
+    return tuple(cast(list[object], strings))
 
 
 Stop = Annotated[tuple[str, ...] | None, BeforeValidator(_stop_strings)]

@@ -1,0 +1,27 @@
+"""Clusters: the centroids that requests fall into. Pure: values in, values out."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pinnace.router.types import FloatArray, IntArray
+
+NEIGHBOURS = 3
+SHARPNESS = 20.0
+"""Weight of a cluster is exp(SHARPNESS x cosine), over the nearest NEIGHBOURS: as in Avengers-Pro."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clusters:
+    """Centroids of shape (k, dim), rows L2-normalised, each with a label that a person can read."""
+
+    centroids: FloatArray
+    labels: tuple[str, ...]
+
+    def membership(self, vectors: FloatArray) -> tuple[IntArray, FloatArray]:
+        """The nearest clusters of each row and their weights, both of shape (n, p), heaviest first."""
+        likeness = vectors @ self.centroids.T
+        nearest = np.argsort(-likeness, axis=1)[:, :NEIGHBOURS]
+        found = np.take_along_axis(likeness, nearest, axis=1)
+        weights = np.exp(SHARPNESS * (found - found[:, :1]))
+        return nearest.astype(np.int64), weights / weights.sum(axis=1, keepdims=True)

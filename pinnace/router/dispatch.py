@@ -1,0 +1,160 @@
+"""The dispatcher: one door for the server and for agents. Route a request, run the route, write it down."""
+
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+
+from pinnace.config import Config
+from pinnace.errors import BackendUnavailableError
+from pinnace.models.card import ModelCard
+from pinnace.models.completion import Delta, Request
+from pinnace.models.fleet import Fleet
+from pinnace.router.answer import Event
+from pinnace.router.cascade import Cascade, Judge
+from pinnace.router.embedder import load_embedder
+from pinnace.router.embedding_queue import EmbeddingQueue
+from pinnace.router.evidence import Evidence
+from pinnace.router.ledger import Ledger, LedgerRow, attempts_json
+from pinnace.router.route import Route
+from pinnace.router.router import Router
+from pinnace.router.state import default_state, load_state
+
+AUTO = "auto"
+EVIDENCE_LOGPROBS = 2
+"""Alternatives per position that the gate's margins need."""
+
+
+class Dispatcher:
+    """A fleet, a router and a ledger at work together. `start` before use, `drain` after."""
+
+    def __init__(self, fleet: Fleet, router: Router, ledger: Ledger | None = None) -> None:
+        self.fleet = fleet
+        self.router = router
+        self.ledger = ledger
+
+    @classmethod
+    def from_config(cls, config: Config) -> "Dispatcher":
+        """Everything that `router.yaml` describes; loads the embedder, starts nothing.
+
+        :raises StateError: when the router state cannot be read or does not fit the embedder.
+        :raises WeightsError: when the embedder cannot be had.
+        """
+        return cls(
+            Fleet.from_config(config),
+            make_router(config),
+            Ledger(config.ledger.path, store_text=config.ledger.store_text),
+        )
+
+    @property
+    def hold_tokens(self) -> int:
+        """Tokens that a stream holds back: those that the gate's prefix stage was fitted on."""
+        return self.router.state.hold_tokens
+
+    async def start(self) -> None:
+        """Start the ledger, the embedder and the fleet.
+
+        :raises BackendError: when no fleet member can serve.
+        """
+        if self.ledger is not None:
+            self.ledger.start()
+        self.router.start()
+        await self.fleet.start()
+
+    async def drain(self) -> None:
+        """Finish what runs, and give everything back."""
+        await self.fleet.drain()
+        self.router.stop()
+        if self.ledger is not None:
+            self.ledger.stop()
+
+    async def route(self, request: Request, model: str = AUTO) -> Route:
+        """The route of `request`: chosen for `auto`, else the named model alone.
+
+        :raises UnknownModelError: when the fleet has no model of that name.
+        :raises NoCapableModelError: when no model, or not the named one, meets the request's hard needs.
+        :raises BackendUnavailableError: when the named model, or the whole fleet, cannot serve.
+        """
+        cards = self.fleet.cards()
+        if model != AUTO:
+            self.fleet.serving(model)
+            return await self.router.route(request, cards, pinned=model)
+        if not cards:
+            raise BackendUnavailableError("no fleet member is ready")
+        return await self.router.route(request, cards)
+
+    async def run(
+        self, request: Request, route: Route, *, hold_tokens: int | None = None, model: str = AUTO
+    ) -> AsyncGenerator[Event, None]:
+        """Run `route` and yield its events; the ledger gets its row whatever happens.
+
+        :param hold_tokens: judge a stream after this many tokens; None judges whole answers.
+        :param model: what the client asked for, for the ledger.
+        """
+        asked = replace(request, top_logprobs=max(request.top_logprobs or 0, EVIDENCE_LOGPROBS))
+        cascade = Cascade(asked, route, self.fleet.backends, self._judge(route))
+        record = _Record(request, route, model)
+        try:
+            async with aclosing(cascade.run(hold_tokens)) as events:
+                async for event in events:
+                    record.note(event)
+                    yield event
+        finally:
+            if self.ledger is not None:
+                self.ledger.add(record.row(cascade, store_text=self.ledger.store_text))
+
+    def _judge(self, route: Route) -> Judge:
+        def judge(card: ModelCard, evidence: tuple[Evidence, ...], is_whole: bool) -> float:
+            return self.router.judge(route, card, evidence, is_whole=is_whole)
+
+        return judge
+
+
+class _Record:
+    """What the ledger will be told of one request."""
+
+    def __init__(self, request: Request, route: Route, model: str) -> None:
+        self._request = request
+        self._route = route
+        self._model = model
+        self._created = time.time()
+        self._began = time.perf_counter()
+        self._text: list[str] = []
+
+    def note(self, event: Event) -> None:
+        """Keep the answer's text; it is dropped again unless the ledger stores text."""
+        if isinstance(event, Delta) and event.index == 0:
+            self._text.append(event.text)
+
+    def row(self, cascade: Cascade, *, store_text: bool) -> LedgerRow:
+        """The ledger row of the cascade as it stands."""
+        attempts, committed = cascade.attempts, cascade.committed
+        accepted = next((a for a in attempts if a.verdict == "accepted"), None)
+        last = accepted or (attempts[-1] if attempts else None)
+        return LedgerRow(
+            request_id=self._request.id,
+            created=self._created,
+            asked_model=self._model,
+            model=committed.model if committed else "",
+            strategy=self._route.strategy,
+            route=">".join(committed.tried if committed else [a.model for a in attempts]),
+            confidence=committed.confidence if committed else None,
+            escalated=committed.escalated if committed else False,
+            outcome=last.verdict if last else "abandoned",
+            why=committed.why if committed else (last.why if last else ""),
+            prompt_tokens=last.usage.prompt_tokens if last else 0,
+            completion_tokens=last.usage.completion_tokens if last else 0,
+            cost_usd=sum(attempt.cost_usd for attempt in attempts),
+            decision_s=self._route.decision_s,
+            total_s=time.perf_counter() - self._began,
+            clusters=",".join(str(match.index) for match in self._route.clusters),
+            attempts=attempts_json(attempts),
+            prompt=self._request.text() if store_text else None,
+            answer="".join(self._text) if store_text else None,
+        )
+
+
+def make_router(config: Config) -> Router:
+    """The router that `router.yaml` describes; loads its state and its embedder."""
+    state = load_state(config.router.state or default_state())
+    return Router(state, EmbeddingQueue(load_embedder(config.router.embedder)), config.router.policy)

@@ -1,0 +1,80 @@
+"""Embedders: from request text to a vector.
+
+`SentenceEmbedder` is the default, all-MiniLM-L6-v2 in bf16 on CPU. `HashingEmbedder` needs no weights:
+hashed words and character n-grams, for gateways without torch and for tests.
+"""
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pinnace.models.weights import default_cache, resolve_weights
+from pinnace.router.types import Embedder, FloatArray
+
+HASHING = "hashing"
+MAX_CHARACTERS = 2_000
+MAX_TOKENS = 128
+
+
+class SentenceEmbedder:
+    """A sentence-transformers model. Texts are cut at 128 tokens: longer ones gain little and cost much."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.name = name
+        torch: Any = importlib.import_module("torch")
+        sentence_transformers: Any = importlib.import_module("sentence_transformers")
+        self._model: Any = sentence_transformers.SentenceTransformer(
+            str(folder), device="cpu", local_files_only=True, model_kwargs={"dtype": torch.bfloat16}
+        )
+        self._model.max_seq_length = MAX_TOKENS
+        self.dim = int(self.embed(["?"]).shape[1])
+
+    def embed(self, texts: Sequence[str]) -> FloatArray:
+        """Vectors of shape (n, dim), rows L2-normalised."""
+        vectors: Any = self._model.encode(
+            [text[:MAX_CHARACTERS] for text in texts],
+            batch_size=64,
+            show_progress_bar=False,
+            convert_to_tensor=True,
+        )
+        return normalised(np.asarray(vectors.float().numpy(), dtype=np.float64))
+
+
+class HashingEmbedder:
+    """Hashed words and character n-grams: no weights, no fitting, a fraction of a millisecond."""
+
+    name = HASHING
+
+    def __init__(self, dim: int = 512) -> None:
+        self.dim = dim
+        text: Any = importlib.import_module("sklearn.feature_extraction.text")
+        self._words: Any = text.HashingVectorizer(n_features=dim, ngram_range=(1, 2), norm=None)
+        self._characters: Any = text.HashingVectorizer(
+            n_features=dim, analyzer="char_wb", ngram_range=(3, 4), norm=None
+        )
+
+    def embed(self, texts: Sequence[str]) -> FloatArray:
+        """Vectors of shape (n, dim), rows L2-normalised."""
+        cut = [text[:MAX_CHARACTERS] for text in texts]
+        summed: Any = self._words.transform(cut) * 2 + self._characters.transform(cut)
+        return normalised(np.asarray(summed.toarray(), dtype=np.float64))
+
+
+def normalised(vectors: FloatArray) -> FloatArray:
+    """Rows of length one; a row of zeros stays."""
+    lengths: FloatArray = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.maximum(lengths, 1e-12)
+
+
+def load_embedder(source: str) -> Embedder:
+    """The embedder that `router.yaml` names: `hashing`, or a source of weights.
+
+    :raises WeightsError: when the weights cannot be had.
+    """
+    if source == HASHING:
+        return HashingEmbedder()
+    weights = resolve_weights([source], cache=default_cache())
+    return SentenceEmbedder(weights.folder, source.partition("#")[0])

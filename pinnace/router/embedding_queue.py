@@ -1,0 +1,84 @@
+"""Micro-batching: whatever requests are waiting are embedded together, on one thread of their own."""
+
+import asyncio
+import queue
+import threading
+
+from pinnace.router.types import Embedder, FloatArray
+
+MAX_BATCH = 64
+_Waiting = tuple[str, "asyncio.Future[FloatArray]"]
+
+
+class EmbeddingQueue:
+    """Embeds texts from any number of tasks, one batch at a time. `start` before use, `stop` after."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self.embedder = embedder
+        self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start the thread; a second call does nothing."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="embedder", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Finish what waits, and end the thread."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._waiting.put(None)
+            thread.join()
+
+    async def embed(self, text: str) -> FloatArray:
+        """The vector of `text`, of shape (dim,)."""
+        assert self._thread is not None, "start the queue before embedding"
+        future: asyncio.Future[FloatArray] = asyncio.get_running_loop().create_future()
+        self._waiting.put((text, future))
+        return await future
+
+    def _work(self) -> None:
+        while (first := self._waiting.get()) is not None:
+            batch, is_last = self._gather(first)
+            self._embed(batch)
+            if is_last:
+                return
+
+    def _gather(self, first: _Waiting) -> tuple[list[_Waiting], bool]:
+        batch = [first]
+        while len(batch) < MAX_BATCH:
+            try:
+                waiting = self._waiting.get_nowait()
+            except queue.Empty:
+                break
+            if waiting is None:
+                return batch, True
+            batch.append(waiting)
+        return batch, False
+
+    def _embed(self, batch: list[_Waiting]) -> None:
+        try:
+            vectors = self.embedder.embed([text for text, _ in batch])
+        except Exception as error:  # whatever it is belongs to the requests that wait, not to this thread
+            for _, future in batch:
+                _settle(future, error)
+        else:
+            for (_, future), vector in zip(batch, vectors, strict=True):
+                _settle(future, vector)
+
+
+def _settle(future: "asyncio.Future[FloatArray]", outcome: FloatArray | Exception) -> None:
+    """Give a future its outcome on its own loop, unless whoever waited has gone."""
+
+    def settle() -> None:
+        if future.done():
+            return
+        if isinstance(outcome, Exception):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)
+
+    loop = future.get_loop()
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(settle)

@@ -1,0 +1,145 @@
+"""The ledger: one row per served request, in SQLite, written by a thread of its own.
+
+An answer never waits for it. Holds no prompt and no answer unless `store_text` is on.
+"""
+
+import json
+import logging
+import queue
+import sqlite3
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from pinnace.errors import ConfigError
+from pinnace.router.answer import Attempt
+
+log = logging.getLogger(__name__)
+
+VERSION = 1
+MAX_WAITING = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """One request. Times in seconds, cost in USD; `attempts` is JSON, one entry per rung tried."""
+
+    request_id: str
+    created: float
+    asked_model: str
+    model: str
+    strategy: str
+    route: str
+    confidence: float | None
+    escalated: bool
+    outcome: str
+    why: str
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float
+    decision_s: float
+    total_s: float
+    clusters: str
+    attempts: str
+    prompt: str | None = None
+    answer: str | None = None
+
+
+def attempts_json(attempts: Sequence[Attempt]) -> str:
+    """The attempts as the ledger holds them."""
+    return json.dumps([asdict(attempt) for attempt in attempts], ensure_ascii=False)
+
+
+_COLUMNS = tuple(field.name for field in fields(LedgerRow))
+_CREATE = f"CREATE TABLE IF NOT EXISTS requests ({', '.join(_COLUMNS)}, PRIMARY KEY (request_id, created))"
+_INSERT = f"INSERT OR REPLACE INTO requests VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
+
+
+class Ledger:
+    """Appends rows to one SQLite file in WAL mode. `start` before use, `stop` writes what waits.
+
+    `dropped` counts rows that could not be written: a full disk costs rows, never answers.
+    """
+
+    def __init__(self, path: Path, *, store_text: bool = False) -> None:
+        self.path = path
+        self.store_text = store_text
+        self.dropped = 0
+        self._waiting: queue.Queue[LedgerRow | None] = queue.Queue(MAX_WAITING)
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Open the file and start the writer.
+
+        :raises ConfigError: when the file cannot be opened, or is of another version.
+        """
+        if self._thread is not None:
+            return
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            database = sqlite3.connect(self.path, check_same_thread=False)
+            _prepare(database, self.path)
+        except (OSError, sqlite3.Error) as error:
+            raise ConfigError(f"ledger.path: {str(self.path)!r} cannot be opened: {error}") from error
+        self._thread = threading.Thread(target=self._write, args=(database,), name="ledger", daemon=True)
+        self._thread.start()
+
+    def add(self, row: LedgerRow) -> None:
+        """Hand a row to the writer; never waits."""
+        try:
+            self._waiting.put_nowait(row)
+        except queue.Full:
+            self.dropped += 1
+
+    def stop(self) -> None:
+        """Write what waits, and close the file."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._waiting.put(None)
+            thread.join()
+
+    def _write(self, database: sqlite3.Connection) -> None:
+        is_open = True
+        while is_open:
+            rows = [self._waiting.get()]
+            while not self._waiting.empty():
+                rows.append(self._waiting.get_nowait())
+            is_open = None not in rows
+            self._insert(database, [row for row in rows if row is not None])
+        database.close()
+
+    def _insert(self, database: sqlite3.Connection, rows: Sequence[LedgerRow]) -> None:
+        try:
+            with database:
+                database.executemany(_INSERT, [[getattr(row, name) for name in _COLUMNS] for row in rows])
+        except sqlite3.Error as error:
+            self.dropped += len(rows)
+            log.error("ledger: %d rows not written: %s", len(rows), error)
+
+
+def _prepare(database: sqlite3.Connection, path: Path) -> None:
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    if version not in (0, VERSION):
+        raise ConfigError(f"ledger.path: {str(path)!r} is of version {version}, expected {VERSION}")
+    database.execute("PRAGMA journal_mode=WAL")
+    database.execute("PRAGMA synchronous=NORMAL")
+    database.execute(_CREATE)
+    database.execute(f"PRAGMA user_version={VERSION}")
+    database.commit()
+
+
+def read_ledger(path: Path) -> list[LedgerRow]:
+    """All rows, oldest first.
+
+    :raises ConfigError: when there is no ledger at `path`.
+    """
+    if not path.exists():
+        raise ConfigError(f"no ledger at {str(path)!r}")
+    database = sqlite3.connect(path)
+    try:
+        columns = ", ".join(_COLUMNS)
+        found = database.execute(f"SELECT {columns} FROM requests ORDER BY created").fetchall()  # noqa: S608
+    finally:
+        database.close()
+    return [LedgerRow(*row) for row in found]

@@ -1,0 +1,31 @@
+"""Hard needs: what a request cannot do without, and which models therefore cannot serve it. Pure."""
+
+from pinnace.models.card import ModelCard
+from pinnace.models.completion import Request
+
+CHARACTERS_PER_TOKEN = 4
+
+
+def prompt_tokens(request: Request) -> int:
+    """A guess at the prompt's tokens before any tokenizer has seen it: four characters each."""
+    return sum(len(m.content) for m in request.messages) // CHARACTERS_PER_TOKEN + 4 * len(request.messages)
+
+
+def why_struck_out(card: ModelCard, request: Request) -> str | None:
+    """Why `card` cannot serve `request`, or None where it can.
+
+    The length is guessed with room to spare: a prompt that is only nearly too long is tried, and the
+    backend's own count decides.
+    """
+    if request.tools and not card.tools:
+        return "cannot call tools"
+    if _wants_json(request) and not card.json_schema:
+        return "cannot be held to a JSON schema"
+    guess = prompt_tokens(request) // 2
+    if card.context_window is not None and guess > card.context_window:
+        return f"the prompt has over {guess} tokens, its context window is {card.context_window}"
+    return None
+
+
+def _wants_json(request: Request) -> bool:
+    return request.response_format is not None and request.response_format.get("type") != "text"

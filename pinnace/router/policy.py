@@ -1,0 +1,108 @@
+"""The policy: which rungs to try, in which order, and when to be content. Pure.
+
+One rule decides everything: the next step is the one with the highest expected quality minus lambda
+times cost, given what is known. Before an answer that is the estimate; after it, the gate's confidence.
+A rung's bar is therefore the value of what comes after it: below the bar, climbing is worth more.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pinnace.router.route import Rung
+
+EPSILON = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """One capable model on one request: expected quality, expected USD, and how its confidence spreads.
+
+    `confidences` are equally likely values of the gate's verdict on this kind of request; empty where
+    no gate judges the model, which can then only be a last rung.
+    """
+
+    model: str
+    quality: float
+    cost_usd: float
+    confidences: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The rungs in order, the strategy they make, and the reason in words."""
+
+    rungs: tuple[Rung, ...]
+    strategy: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Ladder:
+    """Rungs from some model upwards, and what they are worth."""
+
+    value: float
+    rungs: tuple[Rung, ...]
+
+
+def exchange_rate(alpha: float, cheap: Prospect, dear: Prospect) -> float:
+    """Lambda, in quality per USD.
+
+    At alpha 0.5 it is what the dear model buys on average, (quality gained) / (USD added), so that only
+    requests on which it buys more than average climb; towards 1 cost counts for nothing, towards 0 for
+    everything: lambda = (1 - alpha) / alpha x average rate.
+    """
+    added = dear.cost_usd - cheap.cost_usd
+    if added <= 0:
+        return 0.0
+    gained = max(dear.quality - cheap.quality, 0.01)
+    return (1 - alpha) / alpha * gained / added
+
+
+def plan_route(prospects: Sequence[Prospect], rate: float) -> Plan:
+    """The best ladder over `prospects`, then the remaining models as fallbacks.
+
+    Works from the dearest model down: in front of the best ladder so far, a cheaper model may be put
+    (try it, climb below the bar), may replace it (never climb), or may be left out (go straight).
+    """
+    assert prospects, "a route needs a capable model"
+    dearest_first = sorted(prospects, key=lambda p: (-p.cost_usd, p.quality))
+    ladder: _Ladder | None = None
+    for prospect in dearest_first:
+        ladder = _extend(ladder, prospect, rate)
+    assert ladder is not None, "there was at least one prospect"
+    chosen = {rung.model for rung in ladder.rungs}
+    rest = [p for p in prospects if p.model not in chosen]
+    rest.sort(key=lambda p: rate * p.cost_usd - p.quality)
+    fallbacks = tuple(Rung(p.model, is_fallback=True) for p in rest)
+    strategy, why = _describe(ladder, dearest_first, rate)
+    return Plan(ladder.rungs + fallbacks, strategy, why)
+
+
+def _extend(ladder: _Ladder | None, prospect: Prospect, rate: float) -> _Ladder:
+    price = rate * prospect.cost_usd
+    alone = _Ladder(prospect.quality - price, (Rung(prospect.model),))
+    if ladder is None:
+        return alone
+    options = [alone, ladder]
+    if prospect.confidences:
+        bar = min(max(ladder.value, 0.0), 1.0)
+        hoped = sum(max(c, bar) for c in prospect.confidences) / len(prospect.confidences)
+        climbs = any(c < bar for c in prospect.confidences)
+        if climbs:
+            options.append(_Ladder(hoped - price, (Rung(prospect.model, bar), *ladder.rungs)))
+    return max(options, key=lambda option: option.value + EPSILON * (option is alone))
+
+
+def _describe(ladder: _Ladder, dearest_first: Sequence[Prospect], rate: float) -> tuple[str, str]:
+    first = ladder.rungs[0]
+    if len(dearest_first) == 1:
+        return "single", f"{first.model} is the only model that can serve it"
+    if first.bar is not None:
+        nexts = ladder.rungs[1].model
+        return "cascade", (
+            f"{first.model} first; below a confidence of {first.bar:.2f}, "
+            f"{nexts} is worth its price (lambda {rate:.3g} per USD)"
+        )
+    if first.model == dearest_first[-1].model:
+        return "single", f"nothing dearer is worth its price here, so {first.model} answers and never climbs"
+    return "direct", f"a cheaper model would nearly always be doubted here, so straight to {first.model}"
