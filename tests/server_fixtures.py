@@ -1,27 +1,27 @@
 """What the server's tests stand on: a scripted fleet, a light dispatcher, and a client of each kind.
 
-`ScriptedDispatcher` runs the real cascade over scripted backends with a judge that reads the mean
-log-probability; it has no embedder and no router state, so the server's tests need neither.
+The dispatcher and the cascade are the real ones; the router is a light one without embedder or state,
+so that the server's tests need neither.
 """
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import httpx
 import openai
 
 from pinnace.config import ScriptedMember, Server
-from pinnace.errors import BackendError
 from pinnace.models.card import ModelCard
 from pinnace.models.completion import Request
 from pinnace.models.fleet import Fleet
 from pinnace.models.scripted import ScriptedBackend
-from pinnace.router.answer import Event
-from pinnace.router.cascade import Cascade
+from pinnace.router.dispatch import Dispatcher
 from pinnace.router.evidence import Evidence
+from pinnace.router.ledger import LedgerRow
 from pinnace.router.route import Route, Rung
 from pinnace.server.app import App, create_app
 from pinnace.server.serving import Stop, listen, listening
@@ -30,48 +30,65 @@ SURE = {"when": "capital", "answer": "The capital of France is Paris.", "probabi
 UNSURE = {"answer": "I do not know that.", "probability": 0.2}
 
 
-class ScriptedDispatcher:
+class ScriptedRouter:
     """Routes `auto` to the first member, and on to the last one below a confidence of one half.
 
-    `starting_s` delays the start; `bug` is raised instead of a route.
+    Confidence is the mean probability of a token; `bug` is raised instead of a route.
     """
 
-    hold_tokens = 3
+    state = SimpleNamespace(hold_tokens=3)
+
+    def __init__(self) -> None:
+        self.bug: Exception | None = None
+
+    def start(self) -> None:
+        """Nothing to start."""
+
+    def stop(self) -> None:
+        """Nothing to stop."""
+
+    async def route(self, request: Request, cards: Sequence[ModelCard], pinned: str | None = None) -> Route:
+        if self.bug is not None:
+            raise self.bug
+        names = [card.name for card in cards]
+        if pinned is not None or len(names) == 1:
+            return Route((Rung(pinned or names[0]),), "pinned", "there is no other", decision_s=0.001)
+        return Route((Rung(names[0], bar=0.5), Rung(names[-1])), "cascade", "small first", decision_s=0.001)
+
+    def judge(self, route: Route, card: ModelCard, evidence: Sequence[Evidence], *, is_whole: bool) -> float:
+        return math.exp(sum(e.mean for e in evidence) / len(evidence))
+
+
+class ListLedger:
+    """A ledger that keeps its rows where tests can see them."""
+
+    store_text = False
+
+    def __init__(self) -> None:
+        self.rows: list[LedgerRow] = []
+
+    def start(self) -> None:
+        """Nothing to open."""
+
+    def stop(self) -> None:
+        """Nothing to close."""
+
+    def add(self, row: LedgerRow) -> None:
+        self.rows.append(row)
+
+
+class ScriptedDispatcher(Dispatcher):
+    """The real dispatcher over a scripted fleet; `starting_s` delays its start."""
 
     def __init__(self, fleet: Fleet, *, starting_s: float = 0.0) -> None:
-        self.fleet = fleet
+        self.router: ScriptedRouter
+        self.ledger: ListLedger
+        super().__init__(fleet, ScriptedRouter(), ListLedger())
         self.starting_s = starting_s
-        self.drained = 0
-        self.bug: Exception | None = None
 
     async def start(self) -> None:
         await asyncio.sleep(self.starting_s)
-        await self.fleet.start()
-
-    async def drain(self) -> None:
-        self.drained += 1
-        await self.fleet.drain()
-
-    async def route(self, request: Request, model: str = "auto") -> Route:
-        if self.bug is not None:
-            raise self.bug
-        if model != "auto":
-            self.fleet.serving(model)
-            return Route((Rung(model),), "pinned", "the client named the model")
-        names = [card.name for card in self.fleet.cards()]
-        if not names:
-            raise BackendError("no fleet member can serve")
-        if len(names) == 1:
-            return Route((Rung(names[0]),), "single", "the only model", decision_s=0.001)
-        return Route((Rung(names[0], bar=0.5), Rung(names[-1])), "cascade", "small first", decision_s=0.001)
-
-    def run(self, request: Request, route: Route, *, hold_tokens: int | None) -> AsyncGenerator[Event, None]:
-        return Cascade(request, route, self.fleet.backends, judge).run(hold_tokens)
-
-
-def judge(card: ModelCard, evidence: tuple[Evidence, ...], is_whole: bool) -> float:
-    """The mean probability of a token."""
-    return math.exp(sum(e.mean for e in evidence) / len(evidence))
+        await super().start()
 
 
 def member(name: str, *script: Mapping[str, object], price: float = 1.0) -> ScriptedMember:
@@ -98,6 +115,11 @@ class House:
 
     app: App
     dispatcher: ScriptedDispatcher
+
+    @property
+    def rows(self) -> list[LedgerRow]:
+        """What the ledger was told."""
+        return self.dispatcher.ledger.rows
 
     def backend(self, name: str) -> ScriptedBackend:
         backend = self.dispatcher.fleet.backends[name]
@@ -135,7 +157,7 @@ async def on_a_socket(app: App) -> AsyncGenerator[int, None]:
         yield listener.getsockname()[1]
 
 
-async def eventually(question: Callable[[], object], seconds: float = 3.0) -> None:
+async def eventually(question: Callable[[], object], seconds: float = 10.0) -> None:
     """Wait until `question()` is true."""
     async with asyncio.timeout(seconds):
         while not question():  # noqa: ASYNC110 - asks about objects that have no event

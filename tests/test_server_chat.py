@@ -152,3 +152,20 @@ async def test_models_lists_auto_and_what_serves() -> None:
         models = [model async for model in client.models.list()]
     assert [model.id for model in models] == ["auto", "small", "large"]
     assert {model.object for model in models} == {"model"}
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+async def test_the_ledger_has_one_row_that_agrees_with_the_answer(stream: bool) -> None:
+    async with house() as place, place.http() as http:
+        body = {"model": "auto", "messages": ASK_HARD, "stream": stream}
+        response = await http.post("/v1/chat/completions", json=body)
+        (row,) = place.rows
+    assert (row.model, row.route) == (
+        response.headers["x-pinnace-model"],
+        response.headers["x-pinnace-route"],
+    )
+    assert (row.outcome, row.asked_model, row.escalated) == ("accepted", "auto", True)
+    assert row.request_id.startswith("chatcmpl-")
+    assert row.request_id in response.text
+    cost = f'"cost_usd":{round(row.cost_usd, 10)}'
+    assert cost in response.text

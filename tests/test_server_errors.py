@@ -289,7 +289,7 @@ async def test_a_named_member_that_cannot_serve_is_503_and_says_why() -> None:
 )
 async def test_each_of_our_errors_has_its_status(error: Exception, status: int, code: str, kind: str) -> None:
     async with house() as place:
-        place.dispatcher.bug = error
+        place.dispatcher.router.bug = error
         response = await post(place, json=BODY)
     assert response.status_code == status
     assert error_of(response) == {"message": str(error), "type": kind, "param": None, "code": code}
@@ -297,7 +297,7 @@ async def test_each_of_our_errors_has_its_status(error: Exception, status: int, 
 
 async def test_a_bug_is_500_and_shows_nothing_of_its_inside(caplog: pytest.LogCaptureFixture) -> None:
     async with house() as place:
-        place.dispatcher.bug = KeyError("/secret/path")
+        place.dispatcher.router.bug = KeyError("/secret/path")
         with caplog.at_level(logging.ERROR):
             response = await post(place, json=BODY, headers={"x-request-id": "mine"})
     assert response.status_code == 500
@@ -316,7 +316,7 @@ async def test_logs_hold_no_prompt_and_no_key(caplog: pytest.LogCaptureFixture) 
         headers = {"authorization": "Bearer secret-key"}
         with caplog.at_level(logging.DEBUG, logger="pinnace"):
             for bug in (None, BackendError("odd"), RuntimeError("bug")):
-                place.dispatcher.bug = bug
+                place.dispatcher.router.bug = bug
                 await post(place, json=BODY, headers=headers)
     assert "secret-key" not in caplog.text
     assert ASK[0]["content"] not in caplog.text

@@ -33,11 +33,12 @@ async def test_a_client_that_leaves_while_its_answer_is_made(only: object, strea
         await eventually(lambda: place.backend("only").running == 1)
         await asyncio.sleep(0.05)
         writer.close()
-        await eventually(lambda: place.app.admission.running == 0, seconds=1)
+        await eventually(lambda: place.app.admission.running == 0)
         assert (place.backend("only").running, place.backend("only").aborted) == (0, 1)
         await eventually(lambda: len(place.app.lifelines) == 0)
         model = "only" if stream and only is ENDLESS else "none"
         assert await metrics_code(place, model, "499") == 1
+        assert [row.outcome for row in place.rows] == ["abandoned"]
 
 
 async def test_a_client_that_leaves_in_the_middle_of_its_stream() -> None:
@@ -46,7 +47,7 @@ async def test_a_client_that_leaves_in_the_middle_of_its_stream() -> None:
         writer.write(chat_bytes(stream=True, max_tokens=4000))
         await reader.readuntil(b"word ")
         writer.close()
-        await eventually(lambda: place.backend("only").aborted == 1, seconds=1)
+        await eventually(lambda: place.backend("only").aborted == 1)
         assert place.app.admission.running == 0
 
 
@@ -59,7 +60,7 @@ async def test_a_client_that_stops_reading_and_then_leaves() -> None:
         await asyncio.sleep(0.2)
         assert place.backend("only").running == 1, "a reader that is slow holds its own stream back"
         writer.transport.abort()
-        await eventually(lambda: place.app.admission.running == 0, seconds=2)
+        await eventually(lambda: place.app.admission.running == 0)
 
 
 async def test_a_client_that_leaves_the_queue() -> None:

@@ -5,6 +5,7 @@ self-test refuses to serve it. Knows nothing of routing; evidence is only what i
 """
 
 import asyncio
+import gc
 import importlib
 import itertools
 import logging
@@ -69,6 +70,8 @@ class VllmBackend:
             if engine.output_handler is not None:
                 engine.output_handler.cancel()  # else it reports the shutdown as an engine failure
             await asyncio.to_thread(engine.shutdown, timeout=SHUTDOWN_S)
+            del engine
+            gc.collect()  # its finalizer shuts down again, and fails once the interpreter is going
 
     async def stream(self, request: Request) -> AsyncGenerator[Delta, None]:
         """Yield deltas as the engine makes them; closing the iterator aborts in the engine.

@@ -6,7 +6,7 @@ that what `pinnace fit` prints is what rows outside the fit would see.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from sklearn.cluster import KMeans  # pyright: ignore[reportMissingTypeStubs]
@@ -189,7 +189,7 @@ def _cross_validated(features: FloatArray, right: FloatArray, seed: int) -> Floa
 
 def _metrics(name: str, confidence: FloatArray, right: FloatArray, mean: FloatArray) -> dict[str, float]:
     labels = right >= 0.5
-    auroc: Any = roc_auc_score
+    auroc = cast(Callable[[Any, Any], float], roc_auc_score)
     return {
         f"{name}/rows": float(len(right)),
         f"{name}/accuracy": float(right.mean()),

@@ -16,8 +16,9 @@ WORDS = 4
 
 def label_clusters(prompts: Sequence[str], members: IntArray, k: int) -> tuple[str, ...]:
     """For each of k clusters, its most telling words, commas between."""
+    pattern = r"[A-Za-z]{3,}"
     vectorizer: Any = TfidfVectorizer(
-        stop_words=list(ENGLISH_STOP_WORDS), token_pattern=r"[A-Za-z]{3,}", sublinear_tf=True, max_df=0.5
+        stop_words=list(ENGLISH_STOP_WORDS), token_pattern=pattern, sublinear_tf=True, max_df=0.5
     )
     weights: Any = vectorizer.fit_transform(prompts)
     words: list[str] = vectorizer.get_feature_names_out().tolist()
@@ -29,4 +30,5 @@ def _label(weights: Any, words: Sequence[str], everywhere: Any, chosen: Any) -> 
     if not chosen.any():
         return "empty"
     lead = np.asarray(weights[chosen].mean(axis=0)).ravel() - everywhere
-    return ", ".join(words[i] for i in np.argsort(-lead)[:WORDS])
+    telling: list[int] = np.argsort(-lead)[:WORDS].tolist()
+    return ", ".join(words[i] for i in telling)

@@ -122,7 +122,7 @@ class Router:
     def _matches(self, located: _Located) -> tuple[ClusterMatch, ...]:
         labels = self.state.clusters.labels
         return tuple(
-            ClusterMatch(int(cluster), labels[cluster], float(weight))
+            ClusterMatch(int(cluster), labels[int(cluster)], float(weight))
             for cluster, weight in zip(located.clusters, located.weights, strict=True)
         )
 

@@ -8,7 +8,6 @@ import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
 from functools import partial
-from typing import cast
 
 from starlette.types import Receive, Scope, Send
 
@@ -62,60 +61,66 @@ class ChatCompletions:
     ) -> Callable[[], Awaitable[None]]:
         """Run the route; returns what is left to send once the request has given its place back."""
         if chat.stream:
-            return await self._stream(exchange, chat, request, route)
-        return await self._gather(exchange, request, route)
+            hold_tokens = self._dispatcher.hold_tokens
+            async with self._running(chat, request, route, hold_tokens) as events:
+                return await self._stream(exchange, chat, request, events)
+        async with self._running(chat, request, route, None) as events:
+            return await self._gather(exchange, request, events)
 
     async def _stream(
-        self, exchange: Exchange, chat: ChatRequest, request: Request, route: Route
+        self, exchange: Exchange, chat: ChatRequest, request: Request, events: AsyncGenerator[Event, None]
     ) -> Callable[[], Awaitable[None]]:
         """Send chunk by chunk. The headers leave when a model has committed itself, and not before."""
-        async with self._running(request, route, self._dispatcher.hold_tokens) as events:
-            committed = await _committed(events)
-            exchange.model = committed.model
-            chunks = Chunks(
-                request.id,
-                int(time.time()),
-                committed.model,
-                top_logprobs=request.top_logprobs,
-                with_usage=chat.wants_usage,
-            )
-            await exchange.begin_stream(headers_of(committed, committed.spent_usd))
-            await exchange.write(chunks.opening(request.n))
-            self._metrics.streaming(exchange.elapsed())
-            async for event in events:
-                if isinstance(event, Delta):
-                    if chunk := chunks.delta(event):
-                        await exchange.write(chunk)
-                elif isinstance(event, Answered):
-                    self._metrics.answered(event)
-                    return partial(exchange.end, chunks.ending(event))
-        raise AssertionError("a route that committed ends with its account")
+        committed = await _committed(events)
+        exchange.model = committed.model
+        chunks = Chunks(
+            request.id,
+            int(time.time()),
+            committed.model,
+            top_logprobs=request.top_logprobs,
+            with_usage=chat.wants_usage,
+        )
+        await exchange.begin_stream(headers_of(committed, committed.spent_usd))
+        await exchange.write(chunks.opening(request.n))
+        self._metrics.streaming(exchange.elapsed())
+        ending = b""
+        async for event in events:
+            if isinstance(event, Delta):
+                if chunk := chunks.delta(event):
+                    await exchange.write(chunk)
+            elif isinstance(event, Answered):
+                self._metrics.answered(event)
+                ending = chunks.ending(event)
+        return partial(exchange.end, ending)
 
     async def _gather(
-        self, exchange: Exchange, request: Request, route: Route
+        self, exchange: Exchange, request: Request, events: AsyncGenerator[Event, None]
     ) -> Callable[[], Awaitable[None]]:
         """Collect the whole answer before anything is sent."""
+        committed = await _committed(events)
+        exchange.model = committed.model
         answer = Completion(
             request.id, int(time.time()), choices=request.n, top_logprobs=request.top_logprobs
         )
-        async with self._running(request, route, None) as events:
-            committed = await _committed(events)
-            exchange.model = committed.model
-            async for event in events:
-                if isinstance(event, Delta):
-                    answer.add(event)
-                elif isinstance(event, Answered):
-                    self._metrics.answered(event)
-                    headers = headers_of(committed, event.cost_usd)
-                    return partial(exchange.answer, 200, headers, answer.body(event))
-        raise AssertionError("a route that committed ends with its account")
+        account: Answered | None = None
+        async for event in events:
+            if isinstance(event, Delta):
+                answer.add(event)
+            elif isinstance(event, Answered):
+                account = event
+        assert account is not None, "a route that committed ends with its account"
+        self._metrics.answered(account)
+        headers = headers_of(committed, account.cost_usd)
+        return partial(exchange.answer, 200, headers, answer.body(account))
 
     def _running(
-        self, request: Request, route: Route, hold_tokens: int | None
+        self, chat: ChatRequest, request: Request, route: Route, hold_tokens: int | None
     ) -> AbstractAsyncContextManager[AsyncGenerator[Event, None]]:
-        """The events of a running route, which is aborted when the block is left early."""
-        events = self._dispatcher.run(request, route, hold_tokens=hold_tokens)
-        return aclosing(cast(AsyncGenerator[Event, None], events))
+        """The events of a running route, which is aborted when the block is left early.
+
+        Read them to the end: the ledger takes an answer whose events were left unread for abandoned.
+        """
+        return aclosing(self._dispatcher.run(request, route, hold_tokens=hold_tokens, model=chat.model))
 
 
 def weight_of(body: bytes, request: Request) -> int:

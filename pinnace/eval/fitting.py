@@ -1,0 +1,94 @@
+"""From outcome tables to what a router state is fitted from."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from hashlib import sha256
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from pinnace.errors import TableError
+from pinnace.eval.table import OutcomeTable
+from pinnace.router.evidence import FEATURES, Evidence
+from pinnace.router.fit import FitRows, fit_state
+from pinnace.router.gate import STAGES
+from pinnace.router.state import Provenance, RouterState
+from pinnace.router.types import Embedder
+
+MIN_ROWS = 50
+
+
+def fit_table(
+    table: OutcomeTable,
+    embedder: Embedder,
+    *,
+    clusters: int,
+    hold_tokens: int,
+    seed: int = 0,
+    sources: Sequence[str] = (),
+) -> RouterState:
+    """Embed the table's prompts and fit a router state on its outcomes.
+
+    :raises TableError: when there are fewer than 50 rows.
+    """
+    if len(table) < MIN_ROWS:
+        raise TableError(f"expected at least {MIN_ROWS} rows to fit a router state, got {len(table)}")
+    rows = FitRows(
+        prompts=table.prompts,
+        tasks=table.tasks,
+        models=table.models,
+        vectors=embedder.embed(table.prompts),
+        scores=table.scores,
+        output_tokens=np.stack([_tokens(table, model) for model in table.models], axis=1),
+        evidence={m: {s: _stage(table, m, s) for s in STAGES} for m in table.models if m in table.evidence},
+    )
+
+    def provenance(metrics: Mapping[str, float]) -> Provenance:
+        return Provenance(
+            created=datetime.now(UTC).date().isoformat(),
+            pinnace=version("pinnace"),
+            embedder=embedder.name,
+            rows=len(table),
+            table_sha256=_digest(table),
+            seed=seed,
+            tasks=task_means(table),
+            metrics={name: round(value, 4) for name, value in metrics.items()},
+            sources=tuple(sources),
+        )
+
+    return fit_state(rows, provenance, k=clusters, hold_tokens=hold_tokens, seed=seed)
+
+
+def task_means(table: OutcomeTable) -> dict[str, dict[str, float]]:
+    """Per task the rows, and the mean score of each model that has scores there."""
+    found: dict[str, dict[str, float]] = {}
+    tasks = np.asarray(table.tasks)
+    for task in sorted(set(table.tasks)):
+        scores = table.scores[tasks == task]
+        found[task] = {"rows": float(len(scores))}
+        for column, model in enumerate(table.models):
+            known = scores[~np.isnan(scores[:, column]), column]
+            if len(known):
+                found[task][model] = round(float(known.mean()), 4)
+    return found
+
+
+def _stage(table: OutcomeTable, model: str, stage: str) -> tuple[Evidence | None, ...]:
+    return tuple(_evidence((entry or {}).get(stage)) for entry in table.evidence[model])
+
+
+def _evidence(features: Mapping[str, Any] | None) -> Evidence | None:
+    return None if features is None else Evidence(**{name: float(features[name]) for name in FEATURES})
+
+
+def _tokens(table: OutcomeTable, model: str) -> np.ndarray[Any, Any]:
+    entries = table.evidence.get(model, (None,) * len(table))
+    return np.array([float((entry or {}).get("completion_tokens", np.nan)) for entry in entries])
+
+
+def _digest(table: OutcomeTable) -> str:
+    """A hash of the ids, models and scores, whatever file they came in."""
+    digest = sha256(repr((table.ids, table.models)).encode())
+    digest.update(np.ascontiguousarray(np.nan_to_num(table.scores, nan=-1.0)).tobytes())
+    return digest.hexdigest()
