@@ -44,6 +44,9 @@ class ScriptedRouter:
     def start(self) -> None:
         """Nothing to start."""
 
+    async def warm(self) -> None:
+        """Nothing to load."""
+
     def stop(self) -> None:
         """Nothing to stop."""
 

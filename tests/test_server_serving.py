@@ -165,6 +165,19 @@ async def test_a_second_signal_stops_at_once() -> None:
         assert await running.exit_code() == 0
 
 
+async def test_the_echo_of_a_signal_does_not_cut_the_drain_short() -> None:
+    async with server({"answer": "There you are.", "first_token_s": 1.5}, drain_s=60) as running:
+        await running.is_ready()
+        async with running.http() as http:
+            answer = asyncio.create_task(http.post("/v1/chat/completions", json=body()))
+            await asyncio.sleep(0.3)
+            running.process.send_signal(signal.SIGTERM)
+            await eventually(lambda: running.said("stopping: 1 requests"))
+            running.process.send_signal(signal.SIGTERM)
+            assert (await answer).status_code == 200
+        assert await running.exit_code() == 0
+
+
 async def test_a_signal_while_starting_stops_too() -> None:
     async with server(starting_s=60) as running:
         await running.listens()

@@ -16,7 +16,7 @@ from pinnace.errors import ConfigError, PinnaceError, TableError
 
 app = typer.Typer(
     name="pinnace",
-    help="Most requests answered by small local models, the rest by a large one, and the difference measured.",
+    help="Most requests answered by small local models, the rest by a large one, and it is measured.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",

@@ -120,6 +120,7 @@ def _report(run: LiveRun, out: Path, *, json: bool) -> None:
         )
         return
     stderr.print(
-        f"{summary.model}: {summary.asked} asked, {summary.scored} scored, mean score {summary.mean_score:.3f}, "
-        f"{len(summary.failures)} failed, {summary.tokens_per_s:.0f} tokens/s; written to {out}"
+        f"{summary.model}: {summary.asked} asked, {summary.scored} scored, "
+        f"mean score {summary.mean_score:.3f}, {len(summary.failures)} failed, "
+        f"{summary.tokens_per_s:.0f} tokens/s; written to {out}"
     )

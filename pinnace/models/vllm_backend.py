@@ -21,7 +21,7 @@ from pinnace.models.completion import Delta, FinishReason, Request, TokenLogprob
 from pinnace.models.cpu_settings import cpu_settings
 from pinnace.models.selftest import check_text
 from pinnace.models.tokens import ChatTokenizer
-from pinnace.models.weights import Weights, default_cache, resolve_weights
+from pinnace.models.weights import default_cache, resolve_weights
 
 log = logging.getLogger(__name__)
 

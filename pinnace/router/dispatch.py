@@ -35,10 +35,9 @@ class Dispatcher:
 
     @classmethod
     def from_config(cls, config: Config) -> "Dispatcher":
-        """Everything that `router.yaml` describes; loads the embedder, starts nothing.
+        """Everything that `router.yaml` describes; starts nothing.
 
         :raises StateError: when the router state cannot be read or does not fit the embedder.
-        :raises WeightsError: when the embedder cannot be had.
         """
         return cls(
             Fleet.from_config(config),
@@ -55,10 +54,12 @@ class Dispatcher:
         """Start the ledger, the embedder and the fleet.
 
         :raises BackendError: when no fleet member can serve.
+        :raises WeightsError: when the embedder cannot be had.
         """
         if self.ledger is not None:
             self.ledger.start()
         self.router.start()
+        await self.router.warm()
         await self.fleet.start()
 
     async def drain(self) -> None:
@@ -155,6 +156,6 @@ class _Record:
 
 
 def make_router(config: Config) -> Router:
-    """The router that `router.yaml` describes; loads its state and its embedder."""
+    """The router that `router.yaml` describes; reads its state, and leaves the embedder for `start`."""
     state = load_state(config.router.state or default_state())
     return Router(state, EmbeddingQueue(load_embedder(config.router.embedder)), config.router.policy)

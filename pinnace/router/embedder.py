@@ -20,27 +20,50 @@ MAX_TOKENS = 128
 
 
 class SentenceEmbedder:
-    """A sentence-transformers model. Texts are cut at 128 tokens: longer ones gain little and cost much."""
+    """A sentence-transformers model, loaded at first use.
 
-    def __init__(self, folder: Path, name: str) -> None:
-        self.name = name
-        torch: Any = importlib.import_module("torch")
-        sentence_transformers: Any = importlib.import_module("sentence_transformers")
-        self._model: Any = sentence_transformers.SentenceTransformer(
-            str(folder), device="cpu", local_files_only=True, model_kwargs={"dtype": torch.bfloat16}
-        )
-        self._model.max_seq_length = MAX_TOKENS
-        self.dim = int(self.embed(["?"]).shape[1])
+    Texts are cut at 128 tokens: longer ones gain little and cost much.
+
+    :param source: where its weights come from, as in `router.yaml`.
+    """
+
+    def __init__(self, source: str) -> None:
+        self.name = source.partition("#")[0]
+        self._source = source
+        self._loaded: Any = None
+
+    @property
+    def dim(self) -> int:
+        """The length of a vector."""
+        return int(self._model().get_embedding_dimension())
 
     def embed(self, texts: Sequence[str]) -> FloatArray:
-        """Vectors of shape (n, dim), rows L2-normalised."""
-        vectors: Any = self._model.encode(
+        """Vectors of shape (n, dim), rows L2-normalised.
+
+        :raises WeightsError: at first use, when the weights cannot be had.
+        """
+        vectors: Any = self._model().encode(
             [text[:MAX_CHARACTERS] for text in texts],
             batch_size=64,
             show_progress_bar=False,
             convert_to_tensor=True,
         )
         return normalised(np.asarray(vectors.float().numpy(), dtype=np.float64))
+
+    def _model(self) -> Any:
+        if self._loaded is None:
+            self._loaded = _load(resolve_weights([self._source], cache=default_cache()).folder)
+        return self._loaded
+
+
+def _load(folder: Path) -> Any:
+    torch: Any = importlib.import_module("torch")
+    sentence_transformers: Any = importlib.import_module("sentence_transformers")
+    model: Any = sentence_transformers.SentenceTransformer(
+        str(folder), device="cpu", local_files_only=True, model_kwargs={"dtype": torch.bfloat16}
+    )
+    model.max_seq_length = MAX_TOKENS
+    return model
 
 
 class HashingEmbedder:
@@ -70,11 +93,5 @@ def normalised(vectors: FloatArray) -> FloatArray:
 
 
 def load_embedder(source: str) -> Embedder:
-    """The embedder that `router.yaml` names: `hashing`, or a source of weights.
-
-    :raises WeightsError: when the weights cannot be had.
-    """
-    if source == HASHING:
-        return HashingEmbedder()
-    weights = resolve_weights([source], cache=default_cache())
-    return SentenceEmbedder(weights.folder, source.partition("#")[0])
+    """The embedder that `router.yaml` names: `hashing`, or a source of weights."""
+    return HashingEmbedder() if source == HASHING else SentenceEmbedder(source)

@@ -58,6 +58,13 @@ class Router:
         """Start the embedder's thread."""
         self._embeddings.start()
 
+    async def warm(self) -> None:
+        """Load the embedder, on its own thread, so that the first request need not wait for it.
+
+        :raises WeightsError: when its weights cannot be had.
+        """
+        await self._embeddings.embed("warm")
+
     def stop(self) -> None:
         """Stop the embedder's thread."""
         self._embeddings.stop()

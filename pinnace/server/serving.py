@@ -9,6 +9,7 @@ import logging
 import math
 import signal
 import socket
+import time
 from collections.abc import AsyncGenerator, Coroutine, Generator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 BACKLOG = 2048
 KEEP_ALIVE_S = 75
 LAST_WORDS_S = 2.0
+ECHO_S = 1.0
 
 
 def run_server(dispatcher: Dispatcher, config: Server) -> int:
@@ -62,29 +64,38 @@ async def serve(dispatcher: Dispatcher, config: Server, listener: socket.socket)
 
 
 class Stop:
-    """Whether to stop: `asked` at the first signal, `at_once` at the second; a third kills as usual."""
+    """Whether to stop: `asked` at the first signal, `at_once` at the second; a third kills as usual.
+
+    A signal to the whole process group reaches us twice, directly and passed on by `make`: the same
+    signal again within a second is that echo.
+    """
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()
         self.at_once = asyncio.Event()
+        self._first = (0, 0.0)
 
     @contextmanager
     def on_signals(self) -> Generator[None, None, None]:
         """Listen to SIGTERM and SIGINT during the block."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.ask)
+            loop.add_signal_handler(number, self.ask, number)
         try:
             yield
         finally:
             self._leave_signals()
 
-    def ask(self) -> None:
-        """Ask to stop; asking again means at once."""
-        if self.asked.is_set():
+    def ask(self, number: int = 0) -> None:
+        """Ask to stop; asking again means at once, unless it is an echo of signal `number`."""
+        now = time.monotonic()
+        first_number, first_at = self._first
+        if not self.asked.is_set():
+            self._first = (number, now)
+            self.asked.set()
+        elif number != first_number or now - first_at > ECHO_S:
             self.at_once.set()
             self._leave_signals()
-        self.asked.set()
 
     def _leave_signals(self) -> None:
         loop = asyncio.get_running_loop()
