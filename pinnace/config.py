@@ -2,29 +2,53 @@
 
 Unknown keys are refused with their path and the nearest known key. `${NAME}` in a string is taken
 from the environment; a fleet member marked `optional` whose variables are not set is left out and
-named in `Config.absent`. Knows nothing of how any section is used.
+named in `Config.absent`. No message quotes a secret. Knows nothing of how any section is used.
 """
 
 import difflib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
+from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from pinnace.errors import ConfigError
 
 DEFAULT_PATH = Path("router.yaml")
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+MAX_BYTES = 1_000_000
+_VARIABLE = re.compile(r"\$\{([^}]*)\}")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SECRET = {"api_key", "api_keys", "base_url"}
+"""Keys whose values no message may quote."""
+
+
+def _check_secret(secret: SecretStr) -> SecretStr:
+    """A key travels in a header, so it is printable ASCII without blanks."""
+    if not re.fullmatch("[!-~]+", secret.get_secret_value()):
+        raise ValueError("expected printable ASCII without blanks, and not nothing")
+    return secret
+
+
+Secret = Annotated[SecretStr, AfterValidator(_check_secret)]
 
 
 class Section(BaseModel):
     """A part of `router.yaml`: frozen, and closed to unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
 
 class Price(Section):
@@ -91,19 +115,34 @@ class OpenAIMember(Member):
     """A model behind any OpenAI-compatible server."""
 
     backend: Literal["openai"]
-    base_url: str = Field(pattern=r"^https?://")
-    api_key: SecretStr | None = None
+    base_url: str
+    api_key: Secret | None = None
     model: str
     timeouts: Timeouts = Timeouts()
     tools: bool = True
     json_schema: bool = True
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_plain(cls, url: str) -> str:
+        """An address is shown in many places, so it carries no password."""
+        try:
+            found = urlsplit(url)
+            is_plain = found.scheme in ("http", "https") and found.hostname and found.port != 0
+        except ValueError:
+            is_plain = False
+        if not is_plain or not re.fullmatch("[!-~]+", url):
+            raise ValueError("expected an address such as 'https://api.example.com/v1'")
+        if "@" in found.netloc or found.query or found.fragment:
+            raise ValueError("expected neither user, password, query nor fragment: a key goes into api_key")
+        return url
 
 
 class ScriptedReply(Section):
     """One line of a scripted backend's script: the answer to prompts that contain `when`.
 
     `probability` is what each token claims. `fault` breaks the reply: `refuse` before the first token,
-    `cut` after `fault_after` tokens, `stall` for ever after them.
+    `cut` after `fault_after` tokens or at its end, `stall` for ever instead of that.
     """
 
     when: str = ""
@@ -129,7 +168,7 @@ class Policy(Section):
     """How quality is traded for cost: see `pinnace.router.policy`."""
 
     mode: Literal["tradeoff"] = "tradeoff"
-    alpha: float = Field(default=0.5, gt=0, le=1)
+    alpha: float = Field(default=0.8, gt=0, le=1)
 
 
 class Router(Section):
@@ -155,7 +194,7 @@ class Server(Section):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
-    api_keys: tuple[SecretStr, ...] = ()
+    api_keys: tuple[Secret, ...] = ()
     max_running: int = Field(default=64, ge=1)
     max_queue: int = Field(default=256, ge=0)
     max_tokens_in_flight: int = Field(default=400_000, ge=1)
@@ -181,13 +220,32 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _names_differ(self) -> "Config":
-        names = [member.name for member in self.fleet]
+        names = [*(member.name for member in self.fleet), *self.absent]
         doubled = sorted({name for name in names if names.count(name) > 1})
         if doubled:
             raise ValueError(f"fleet: every name must differ, got {doubled!r} more than once")
         if "auto" in names:
             raise ValueError("fleet: 'auto' is the routed model and cannot name a fleet member")
         return self
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain YAML: what it means can be read off the page, and it is never larger than the file."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()
+            raise yaml.MarkedYAMLError(
+                problem="aliases are not supported: write it out", problem_mark=event.start_mark
+            )
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [key.value for key, _ in node.value]
+        doubled = next((key for i, key in enumerate(keys) if key in keys[:i]), None)
+        if doubled is not None:
+            raise yaml.MarkedYAMLError(problem=f"the key {doubled!r} comes twice", problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 def load_config(path: Path, environ: Mapping[str, str] | None = None) -> Config:
@@ -197,17 +255,37 @@ def load_config(path: Path, environ: Mapping[str, str] | None = None) -> Config:
     :param environ: where `${NAME}` is looked up; the process's environment by default.
     :raises ConfigError: when the file is not there, is not YAML, or does not fit the model.
     """
-    try:
-        raw: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"no configuration at {str(path)!r}: give one with --config") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: not readable as YAML: {error}") from error
+    raw = _read_yaml(path)
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: expected a mapping with the key 'fleet', got {type(raw).__name__}")
     return parse_config(
         cast(dict[str, Any], raw), os.environ if environ is None else environ, source=str(path)
     )
+
+
+def _read_yaml(path: Path) -> Any:
+    try:
+        with path.open("rb") as file:
+            read = file.read(MAX_BYTES + 1)
+        if len(read) > MAX_BYTES:
+            raise ConfigError(f"{path}: expected at most {MAX_BYTES} bytes")
+        return yaml.load(read.decode("utf-8"), _Loader)  # noqa: S506 - a safe loader
+    except FileNotFoundError:
+        raise ConfigError(f"no configuration at {str(path)!r}: give one with --config") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: not readable: {error.strerror}") from None
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
+        raise ConfigError(f"{path}: not readable as YAML: {_yaml_problem(error)}") from None
+
+
+def _yaml_problem(error: Exception) -> str:
+    """What is wrong and where, without the line itself: it can hold a key."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
+    if isinstance(error, UnicodeDecodeError):
+        return "expected UTF-8"
+    return "nested too deeply" if isinstance(error, RecursionError) else "a value is not what its form says"
 
 
 def parse_config(raw: Mapping[str, Any], environ: Mapping[str, str], *, source: str = "config") -> Config:
@@ -224,32 +302,40 @@ def parse_config(raw: Mapping[str, Any], environ: Mapping[str, str], *, source: 
 
 def _present_members(fleet: Any, environ: Mapping[str, str], source: str) -> tuple[list[Any], dict[str, str]]:
     if not isinstance(fleet, list) or not fleet:
-        raise ConfigError(f"{source}: fleet: expected a list of at least one model, got {fleet!r}")
+        got = "none" if not fleet else type(fleet).__name__
+        raise ConfigError(f"{source}: fleet: expected a list of at least one model, got {got}")
     present: list[Any] = []
     absent: dict[str, str] = {}
-    for position, member in enumerate(fleet):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    for position, member in enumerate(cast(list[Any], fleet)):
         try:
             present.append(_substitute(member, environ, f"{source}: fleet.{position}"))
         except ConfigError as error:
-            if not (isinstance(member, dict) and member.get("optional") is True):  # pyright: ignore[reportUnknownMemberType]
+            if not _is_optional(member):
                 raise
-            absent[str(member.get("name"))] = str(error)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+            absent[str(member.get("name"))] = str(error)
     if not present:
         raise ConfigError(f"{source}: every fleet member is absent: {'; '.join(absent.values())}")
     return present, absent
+
+
+def _is_optional(member: Any) -> bool:
+    return isinstance(member, dict) and cast(dict[str, Any], member).get("optional") is True
 
 
 def _substitute(value: Any, environ: Mapping[str, str], where: str) -> Any:
     if isinstance(value, str):
         return _VARIABLE.sub(lambda match: _variable(match.group(1), environ, where), value)
     if isinstance(value, dict):
-        return {key: _substitute(item, environ, f"{where}.{key}") for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
+        items = cast(dict[Any, Any], value).items()
+        return {key: _substitute(item, environ, f"{where}.{key}") for key, item in items}
     if isinstance(value, list):
-        return [_substitute(item, environ, f"{where}.{i}") for i, item in enumerate(value)]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        return [_substitute(item, environ, f"{where}.{i}") for i, item in enumerate(cast(list[Any], value))]
     return value
 
 
 def _variable(name: str, environ: Mapping[str, str], where: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"{where}: expected ${{NAME}} with the name of an environment variable")
     value = environ.get(name)
     if not value:
         raise ConfigError(f"{where}: the environment variable {name} is not set")
@@ -259,15 +345,18 @@ def _variable(name: str, environ: Mapping[str, str], where: str) -> str:
 def _explain(detail: Any) -> str:
     location = [str(part) for part in detail["loc"]]
     path = ".".join(part for part in location if part not in {"vllm", "openai", "scripted"}) or "router.yaml"
-    if detail["type"] != "extra_forbidden":
-        return f"{path}: {detail['msg']}, got {_shorten(detail['input'])}"
-    nearest = difflib.get_close_matches(location[-1], _KNOWN_KEYS, n=1)
-    return f"{path}: unknown key" + (f"; did you mean {nearest[0]!r}?" if nearest else "")
+    if detail["type"] == "extra_forbidden":
+        nearest = difflib.get_close_matches(location[-1], _KNOWN_KEYS, n=1)
+        return f"{path}: unknown key" + (f"; did you mean {nearest[0]!r}?" if nearest else "")
+    return f"{path}: {detail['msg'].removeprefix('Value error, ')}" + _got(detail["input"], location)
 
 
-def _shorten(value: Any) -> str:
+def _got(value: Any, location: list[str]) -> str:
+    """What was got, where that is one value and no secret; a whole section can hold one."""
+    if isinstance(value, dict | list | tuple | BaseModel) or not _SECRET.isdisjoint(location):
+        return ""
     text = repr(value)
-    return text if len(text) <= 120 else text[:117] + "..."
+    return f", got {text if len(text) <= 120 else text[:117] + '...'}"
 
 
 def _known_keys() -> list[str]:

@@ -166,7 +166,7 @@ async def test_a_second_signal_stops_at_once() -> None:
 
 
 async def test_the_echo_of_a_signal_does_not_cut_the_drain_short() -> None:
-    async with server({"answer": "There you are.", "first_token_s": 1.5}, drain_s=60) as running:
+    async with server(SLOW, drain_s=60) as running:
         await running.is_ready()
         async with running.http() as http:
             answer = asyncio.create_task(http.post("/v1/chat/completions", json=body()))

@@ -17,7 +17,7 @@ from pinnace.router.state import Provenance, save_state
 def fit(
     tables: Annotated[list[Path], typer.Argument(help="Outcome tables.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write the router state to.")],
-    clusters: Annotated[int, typer.Option(min=1, max=1024, help="How many clusters.")] = 24,
+    clusters: Annotated[int, typer.Option(min=1, max=1024, help="How many clusters.")] = 40,
     hold_tokens: Annotated[
         int, typer.Option(min=1, max=256, help="Tokens a stream holds for the gate.")
     ] = 16,

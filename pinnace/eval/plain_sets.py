@@ -3,9 +3,11 @@
 Knows the published forms of GSM8K, SVAMP, BoolQ, TREC, CLINC150 and MT-Bench, and nothing of running them.
 """
 
+import json
 import random
 import re
 from collections.abc import Iterator, Mapping
+from importlib.resources import files
 from pathlib import Path
 
 from pinnace.eval.question import Question
@@ -87,6 +89,15 @@ def make_arithmetic(folder: Path, *, n: int = 2000, seed: int = 0) -> Iterator[Q
         gold = {"+": left + right, "-": left - right, "*": left * right}[sign]
         asked = f"What is {left} {sign} {right}?"
         yield Question(asked, asked, str(gold))
+
+
+def read_basic_facts(folder: Path) -> Iterator[Question]:
+    """The everyday facts that ship with the package (`basic_facts.json`, CC0); reads nothing of `folder`."""
+    families = json.loads(files("pinnace.eval").joinpath("basic_facts.json").read_bytes())["families"]
+    for family in families:
+        for subject, gold in family["facts"].items():
+            asked = family["question"].format(subject)
+            yield Question(asked, asked, gold)
 
 
 def _untokenised(text: str) -> str:

@@ -17,6 +17,7 @@ from pinnace.eval.choice_sets import Reader, asked_openly, read_arc, read_instru
 from pinnace.eval.example import Example, Split, content_id, half_of, without_duplicates
 from pinnace.eval.plain_sets import (
     make_arithmetic,
+    read_basic_facts,
     read_boolq,
     read_clinc,
     read_gsm8k,
@@ -121,6 +122,7 @@ SUITES: Mapping[str, Suite] = {
         Suite("boolq", "boolean", 48, (Origin("test", "halves", read_boolq, "boolq_test.json"),)),
         Suite("trec", "label", 48, _TREC),
         Suite("arc_open", "contains", 64, _OPEN),
+        Suite("basic_facts", "contains", 64, (Origin("shipped", "fit", read_basic_facts),)),
         Suite("clinc_oos", "none", 160, _CLINC),
         Suite(
             "mt_bench", "none", 160, (Origin("first", "halves", read_mt_bench, "mt_bench_question.jsonl"),)

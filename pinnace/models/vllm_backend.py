@@ -10,6 +10,7 @@ import importlib
 import itertools
 import logging
 import os
+import warnings
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 from typing import Any
@@ -129,7 +130,17 @@ class VllmBackend:
 
 
 def make_engine(member: VllmMember, folder: Path, environ: Mapping[str, str] | None = None) -> Any:
-    """Start an `AsyncLLM` on the weights in `folder`, with the settings that suit this machine."""
+    """Start an `AsyncLLM` on the weights in `folder`, with the settings that suit this machine.
+
+    :param environ: settings to use in place of `cpu_settings`.
+    """
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # the rest of what it says is for its developers
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # raised while vLLM imports torch.distributed
+        return _make_engine(member, folder, environ)
+
+
+def _make_engine(member: VllmMember, folder: Path, environ: Mapping[str, str] | None) -> Any:
     platforms: Any = importlib.import_module("vllm.platforms")
     is_cpu = bool(platforms.current_platform.is_cpu())
     if is_cpu:
@@ -145,6 +156,7 @@ def make_engine(member: VllmMember, folder: Path, environ: Mapping[str, str] | N
         generation_config="vllm",
         trust_remote_code=False,
         disable_log_stats=True,
+        use_tqdm_on_load=False,
     )
     engine: Any = importlib.import_module("vllm.v1.engine.async_llm").AsyncLLM
     return engine.from_engine_args(args)

@@ -9,7 +9,7 @@ from asyncio import CancelledError
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 
-from pinnace.errors import BackendError, ContextTooLongError
+from pinnace.errors import BackendError, RequestError
 from pinnace.models.backend import Backend
 from pinnace.models.card import ModelCard
 from pinnace.models.completion import Request
@@ -20,6 +20,8 @@ from pinnace.router.route import Route, Rung
 
 Judge = Callable[[ModelCard, tuple[Evidence, ...], bool], float]
 """From a model, the evidence of each choice, and whether the answer is whole, to P(right)."""
+
+GONE = "the client went away"
 
 
 class Cascade:
@@ -32,7 +34,8 @@ class Cascade:
         self.committed: Committed | None = None
         self._backends = backends
         self._judge = judge
-        self._set_aside: list[Draft] = []
+        self._doubted: list[Draft] = []
+        self._failure: BackendError | RequestError | None = None
 
     async def run(self, hold_tokens: int | None) -> AsyncGenerator[Event, None]:
         """Yield `Committed`, then the answer's deltas, then `Answered`.
@@ -40,86 +43,99 @@ class Cascade:
         :param hold_tokens: judge after this many tokens of each choice, or at the end where the answer
             is shorter; None judges whole answers only.
         :raises BackendError: when no rung could answer, or the answer broke off after `Committed`.
-        :raises ContextTooLongError: when the request fits no rung.
+        :raises RequestError: when every rung refused the request itself, as one that is too long.
         """
-        failure: BackendError | ContextTooLongError | None = None
-        for rung in self.route.rungs:
-            draft = Draft(self._backends[rung.model], self.request)
-            try:
-                async with aclosing(draft):
-                    await self._try(rung, draft, hold_tokens)
-                    if rung.bar is None or draft.confidence >= rung.bar:
-                        async for event in self._answer(draft, self._why(rung, draft, failure)):
-                            yield event
-                        return
-                self._charge(draft, "climbed", f"confidence {draft.confidence:.2f} is below {rung.bar:.2f}")
-                self._set_aside.append(draft)
-            except (BackendError, ContextTooLongError) as error:
-                self._charge(draft, "failed", str(error))
-                if self.committed is not None:
-                    raise
-                failure = error
-            except (CancelledError, GeneratorExit):
-                self._charge(draft, "abandoned", "the client went away")
-                raise
-        assert failure is not None, "the last rung has no bar, so it answers or fails"
-        async for event in self._fall_back(failure):
-            yield event
+        draft, committed = await self._settle(hold_tokens)
+        self.committed = committed
+        try:
+            async with aclosing(draft):
+                yield committed
+                async for delta in draft:
+                    yield delta
+        except (BackendError, RequestError) as error:
+            self._charge(draft, "failed", str(error))
+            raise
+        except (CancelledError, GeneratorExit):
+            self._charge(draft, "abandoned", GONE)
+            raise
+        self._charge(draft, "accepted", committed.why)
+        yield self._account(draft, committed)
 
-    async def _try(self, rung: Rung, draft: Draft, hold_tokens: int | None) -> None:
+    async def _settle(self, hold_tokens: int | None) -> tuple[Draft, Committed]:
+        """Find the draft that answers: up the ladder, then what was doubted on the way, then the fallbacks."""
+        for rung in self.route.rungs:
+            if not rung.is_fallback and (draft := await self._try(rung, hold_tokens)):
+                return draft, self._commit(draft, self._why(rung, draft), escalated=bool(self.attempts))
+        assert self._failure is not None, "the last rung of a ladder has no bar, so it answers or fails"
+        for doubted in sorted(self._doubted, key=lambda draft: -(draft.confidence or 0.0)):
+            if draft := await self._take_back(doubted, hold_tokens):
+                return draft, self._commit(draft, f"not escalated: {self._failure}", escalated=False)
+        for rung in self.route.rungs:
+            if rung.is_fallback and (draft := await self._try(rung, hold_tokens)):
+                return draft, self._commit(draft, f"not escalated: {self._failure}", escalated=False)
+        raise self._failure
+
+    async def _try(self, rung: Rung, hold_tokens: int | None) -> Draft | None:
+        """The draft of `rung`, still open, where it is good enough; otherwise why it is not is written down."""
+        draft = Draft(self._backends[rung.model], self.request)
+        try:
+            draft.confidence = confidence = await self._confidence(rung, draft, hold_tokens)
+        except (BackendError, RequestError) as error:
+            self._note_failure(draft, error)
+            return None
+        except CancelledError:
+            self._charge(draft, "abandoned", GONE)
+            raise
+        if rung.bar is None or confidence >= rung.bar:
+            return draft
+        self._charge(draft, "climbed", f"confidence {confidence:.2f} is below {rung.bar:.2f}")
+        await draft.aclose()
+        self._doubted.append(draft)
+        return None
+
+    async def _confidence(self, rung: Rung, draft: Draft, hold_tokens: int | None) -> float:
         """Read as much of the draft as a judgement needs, and judge it."""
         nothing_to_decide = rung.bar is None and hold_tokens is not None
         await draft.hold(1 if nothing_to_decide else hold_tokens)
         evidence = draft.evidence()
         if evidence and (draft.is_whole or not nothing_to_decide):
-            draft.confidence = self._judge(draft.backend.card, evidence, draft.is_whole)
-        else:
-            draft.confidence = self._estimate(rung.model)
+            return self._judge(draft.backend.card, evidence, draft.is_whole)
+        return next((e.quality for e in self.route.estimates if e.model == rung.model), 0.5)
 
-    def _estimate(self, model: str) -> float:
-        return next((e.quality for e in self.route.estimates if e.model == model), 0.5)
+    async def _take_back(self, doubted: Draft, hold_tokens: int | None) -> Draft | None:
+        """An answer in hand after all: as it stands where it is whole, run again where it was aborted."""
+        if doubted.is_whole:
+            return doubted
+        draft = await self._try(Rung(doubted.backend.card.name), hold_tokens)
+        if draft is not None:
+            draft.confidence = doubted.confidence
+        return draft
 
-    async def _answer(
-        self, draft: Draft, why: str, *, fell_back: bool = False
-    ) -> AsyncGenerator[Event, None]:
-        """Commit to `draft` and pass it on to its end."""
+    def _note_failure(self, draft: Draft, error: BackendError | RequestError) -> None:
+        """Charge for it, and remember it: a broken backend rather than a refused request, if there were both."""
+        self._charge(draft, "failed", str(error))
+        if isinstance(error, BackendError) or not isinstance(self._failure, BackendError):
+            self._failure = error
+
+    def _commit(self, draft: Draft, why: str, *, escalated: bool) -> Committed:
+        assert draft.confidence is not None, "a draft is judged before it is settled upon"
         others = [attempt for i, attempt in enumerate(self.attempts) if i != draft.attempt]
-        name = draft.backend.card.name
         path = [attempt.model for attempt in self.attempts]
-        self.committed = Committed(
+        name = draft.backend.card.name
+        return Committed(
             model=name,
             tried=tuple(path if draft.attempt is not None else [*path, name]),
             confidence=draft.confidence,
-            escalated=not fell_back and any(attempt.verdict == "climbed" for attempt in others),
+            escalated=escalated,
             why=why,
             spent_usd=sum(attempt.cost_usd for attempt in others) + draft.cost(),
         )
-        yield self.committed
-        async for delta in draft.deltas():
-            yield delta
-        self._charge(draft, "accepted", why)
-        yield self._account(draft, self.committed)
 
-    async def _fall_back(self, failure: BackendError | ContextTooLongError) -> AsyncGenerator[Event, None]:
-        """Answer with the best draft set aside: as it stands if it is whole, run again if it was aborted."""
-        if not self._set_aside:
-            raise failure
-        best = max(self._set_aside, key=lambda draft: draft.confidence)
-        draft = best if best.is_whole else Draft(best.backend, self.request)
-        draft.confidence = best.confidence
-        try:
-            async with aclosing(draft):
-                async for event in self._answer(draft, f"not escalated: {failure}", fell_back=True):
-                    yield event
-        except (BackendError, CancelledError, GeneratorExit) as error:
-            self._charge(draft, "abandoned", str(error) or "the client went away")
-            raise
-
-    def _why(self, rung: Rung, draft: Draft, failure: Exception | None) -> str:
-        if failure is not None and rung.is_fallback:
-            return f"not escalated: {failure}"
+    def _why(self, rung: Rung, draft: Draft) -> str:
+        """Why the ladder ends at `rung`."""
         if self.attempts:
-            return f"escalated: {self.attempts[-1].model}: {self.attempts[-1].why}"
+            last = self.attempts[-1]
+            return f"escalated: {last.why}" if last.verdict == "failed" else f"escalated: {last.model}: {last.why}"
         if rung.bar is None:
             return f"{self.route.strategy}: {self.route.why}"
         return f"accepted: confidence {draft.confidence:.2f} is at least {rung.bar:.2f}"

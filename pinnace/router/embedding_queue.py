@@ -3,6 +3,7 @@
 import asyncio
 import queue
 import threading
+from contextlib import suppress
 
 from pinnace.router.types import Embedder, FloatArray
 
@@ -60,11 +61,12 @@ class EmbeddingQueue:
     def _embed(self, batch: list[_Waiting]) -> None:
         try:
             vectors = self.embedder.embed([text for text, _ in batch])
+            outcomes = list(zip(batch, vectors, strict=True))
         except Exception as error:  # whatever it is belongs to the requests that wait, not to this thread
             for _, future in batch:
                 _settle(future, error)
         else:
-            for (_, future), vector in zip(batch, vectors, strict=True):
+            for (_, future), vector in outcomes:
                 _settle(future, vector)
 
 
@@ -79,6 +81,5 @@ def _settle(future: "asyncio.Future[FloatArray]", outcome: FloatArray | Exceptio
         else:
             future.set_result(outcome)
 
-    loop = future.get_loop()
-    if not loop.is_closed():
-        loop.call_soon_threadsafe(settle)
+    with suppress(RuntimeError):  # a loop that has closed, with whoever waited on it
+        future.get_loop().call_soon_threadsafe(settle)

@@ -17,11 +17,12 @@ FLOOR = -20.0
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Features of one answer. Log-probabilities in nats, floored at -20; margins in nats, capped at 20.
+    """Features of one answer. Log-probabilities in nats, within -20 and 0; margins in nats, within 0 and 20.
 
     `mean`, `minimum` and `lowest_window` (mean over the least likely run of 8 tokens) are of the chosen
-    tokens; `first` is the first token's; the margins are between the two likeliest tokens per position;
-    `length` is log(1 + tokens); `finished` is 1.0 where the model stopped by itself, else 0.0.
+    tokens; `first` is the first token's; the margins are between the two likeliest tokens per position, 0
+    where the backend names only one; `length` is log(1 + tokens); `finished` is 1.0 where the model stopped
+    by itself, else 0.0.
     """
 
     mean: float
@@ -45,7 +46,7 @@ def evidence_of(tokens: Sequence[TokenLogprob], finish_reason: FinishReason | No
     """The evidence in `tokens`; None where the backend gave no log-probabilities."""
     if not tokens:
         return None
-    chosen = [max(token.logprob, FLOOR) for token in tokens]
+    chosen = [_bounded(token.logprob) for token in tokens]
     margins = [_margin(token) for token in tokens]
     return Evidence(
         mean=sum(chosen) / len(chosen),
@@ -62,7 +63,12 @@ def evidence_of(tokens: Sequence[TokenLogprob], finish_reason: FinishReason | No
 def _margin(token: TokenLogprob) -> float:
     if len(token.top) < 2:
         return 0.0
-    return min(max(token.top[0][1], FLOOR) - max(token.top[1][1], FLOOR), -FLOOR)
+    return max(_bounded(token.top[0][1]) - _bounded(token.top[1][1]), 0.0)
+
+
+def _bounded(logprob: float) -> float:
+    """Within FLOOR and 0; an engine's NaN is the least likely of all."""
+    return min(logprob, 0.0) if logprob > FLOOR else FLOOR
 
 
 def _lowest_window(values: Sequence[float]) -> float:

@@ -20,7 +20,7 @@ STAGES = ("whole", "prefix")
 class Logistic:
     """P(right) = sigmoid(intercept + sum of coefficient x (feature - centre) / scale).
 
-    The features are those of `Evidence` in their order, then the log-odds of the router's estimate.
+    The features are those of `features_of`, in its order.
     """
 
     centre: tuple[float, ...]
@@ -53,8 +53,14 @@ class Gate:
 
 
 def features_of(evidence: Evidence, prior: float) -> list[float]:
-    """The row that a `Logistic` reads."""
-    return [*(getattr(evidence, name) for name in FEATURES), log_odds(prior)]
+    """The row that a `Logistic` reads: the evidence, the log-odds of the prior, and their products.
+
+    With the products, the same log-probabilities can mean much on one kind of request and nothing on
+    another: they tell little about a multiple choice, and much about a fact.
+    """
+    values = [float(getattr(evidence, name)) for name in FEATURES]
+    odds = log_odds(prior)
+    return [*values, odds, *(value * odds for value in values)]
 
 
 def log_odds(probability: float) -> float:

@@ -18,7 +18,7 @@ def label_clusters(prompts: Sequence[str], members: IntArray, k: int) -> tuple[s
     """For each of k clusters, its most telling words, commas between."""
     pattern = r"[A-Za-z]{3,}"
     vectorizer: Any = TfidfVectorizer(
-        stop_words=list(ENGLISH_STOP_WORDS), token_pattern=pattern, sublinear_tf=True, max_df=0.5
+        stop_words=list(ENGLISH_STOP_WORDS), token_pattern=pattern, sublinear_tf=True, max_df=0.08
     )
     weights: Any = vectorizer.fit_transform(prompts)
     words: list[str] = vectorizer.get_feature_names_out().tolist()

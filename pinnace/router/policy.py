@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pinnace.router.route import Rung
 
 EPSILON = 1e-9
+"""Values nearer to each other than this are equal, and then the simpler ladder is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +48,9 @@ class _Ladder:
 def exchange_rate(alpha: float, cheap: Prospect, dear: Prospect) -> float:
     """Lambda, in quality per USD.
 
-    At alpha 0.5 it is what the dear model buys on average, (quality gained) / (USD added), so that only
-    requests on which it buys more than average climb; towards 1 cost counts for nothing, towards 0 for
-    everything: lambda = (1 - alpha) / alpha x average rate.
+    lambda = (1 - alpha) / alpha x average rate, the average rate being what the dear model buys on
+    average: (quality gained) / (USD added). At alpha 0.5 only requests on which it buys more than on
+    average climb, at 0.8 those on which it buys more than a quarter of that; at 1 cost counts for nothing.
     """
     added = dear.cost_usd - cheap.cost_usd
     if added <= 0:
@@ -65,14 +66,14 @@ def plan_route(prospects: Sequence[Prospect], rate: float) -> Plan:
     (try it, climb below the bar), may replace it (never climb), or may be left out (go straight).
     """
     assert prospects, "a route needs a capable model"
-    dearest_first = sorted(prospects, key=lambda p: (-p.cost_usd, p.quality))
+    dearest_first = sorted(prospects, key=lambda p: (-p.cost_usd, p.quality, p.model))
     ladder: _Ladder | None = None
     for prospect in dearest_first:
         ladder = _extend(ladder, prospect, rate)
     assert ladder is not None, "there was at least one prospect"
     chosen = {rung.model for rung in ladder.rungs}
-    rest = [p for p in prospects if p.model not in chosen]
-    rest.sort(key=lambda p: rate * p.cost_usd - p.quality)
+    rest = [p for p in dearest_first if p.model not in chosen]
+    rest.sort(key=lambda p: (rate * p.cost_usd - p.quality, p.cost_usd))
     fallbacks = tuple(Rung(p.model, is_fallback=True) for p in rest)
     strategy, why = _describe(ladder, dearest_first, rate)
     return Plan(ladder.rungs + fallbacks, strategy, why)
@@ -84,13 +85,12 @@ def _extend(ladder: _Ladder | None, prospect: Prospect, rate: float) -> _Ladder:
     if ladder is None:
         return alone
     options = [alone, ladder]
-    if prospect.confidences:
-        bar = min(max(ladder.value, 0.0), 1.0)
-        hoped = sum(max(c, bar) for c in prospect.confidences) / len(prospect.confidences)
-        climbs = any(c < bar for c in prospect.confidences)
-        if climbs:
-            options.append(_Ladder(hoped - price, (Rung(prospect.model, bar), *ladder.rungs)))
-    return max(options, key=lambda option: option.value + EPSILON * (option is alone))
+    bar = min(max(ladder.value, 0.0), 1.0)
+    if any(confidence < bar for confidence in prospect.confidences):
+        hoped = sum(max(confidence, bar) for confidence in prospect.confidences) / len(prospect.confidences)
+        options.append(_Ladder(hoped - price, (Rung(prospect.model, bar), *ladder.rungs)))
+    best = max(option.value for option in options)
+    return next(option for option in options if option.value >= best - EPSILON)
 
 
 def _describe(ladder: _Ladder, dearest_first: Sequence[Prospect], rate: float) -> tuple[str, str]:

@@ -148,6 +148,7 @@ def save_state(state: RouterState, folder: Path) -> None:
         )
         text = json.dumps(_HeaderAdapter.dump_python(header, mode="json"), indent=1, ensure_ascii=False)
         (beside / "state.json").write_text(text + "\n", encoding="utf-8")
+        (beside / "arrays.safetensors").chmod(0o644)
         _put_in_place(beside, folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)

@@ -1,0 +1,121 @@
+"""vLLM as it comes: an `AsyncLLM` with stock settings in a process of its own, asked directly.
+
+Its weights, dtype, eagerness, KV memory and context window are those of the engine it is compared
+with; all else is left to vLLM. The environment has none of our CPU settings: they are taken out of it
+before the process starts, and what its engine then had is read back from the kernel.
+Run as `python -m pinnace.bench.stock`.
+"""
+
+import asyncio
+import gc
+import importlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from pinnace.bench.direct import Direct
+from pinnace.bench.load import Load, Measured, load_of
+from pinnace.bench.worker import Worker, answer_lines
+from pinnace.models.cpu_settings import BIND, PRELOAD
+from pinnace.models.tokens import ChatTokenizer
+
+SHUTDOWN_S = 10
+
+
+@dataclass(frozen=True, slots=True)
+class StockEngine:
+    """What the stock engine has in common with ours."""
+
+    folder: str
+    dtype: str
+    enforce_eager: bool
+    kv_cache_memory_bytes: int
+    max_model_len: int
+
+
+class Stock:
+    """A side of the bench: the parent's end. `settings` is what the engine's environment had of ours."""
+
+    name = "stock"
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self.settings: Mapping[str, str] = {}
+
+    async def start(self, engine: StockEngine) -> None:
+        """Start the engine; takes as long as ours did."""
+        self.settings = await self._worker.ask({"engine": asdict(engine)})
+
+    async def run(self, load: Load) -> Measured:
+        """Put `load` on the stock engine."""
+        return Measured(**await self._worker.ask({"load": asdict(load)}))
+
+
+def stock_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """`environ` without our CPU settings, whoever set them."""
+    return {name: value for name, value in environ.items() if name not in (BIND, PRELOAD)}
+
+
+class _Engine:
+    """The child's end."""
+
+    def __init__(self, runner: asyncio.Runner) -> None:
+        self._runner = runner
+        self._engine: Any = None
+        self._direct: Direct | None = None
+
+    def answer(self, question: Any) -> object:
+        """Start the engine, or put a load on it."""
+        if "engine" in question:
+            return self._start(StockEngine(**question["engine"]))
+        assert self._direct is not None, "start the engine before loading it"
+        return asdict(self._runner.run(self._direct.run(load_of(question["load"]))))
+
+    def _start(self, stock: StockEngine) -> Mapping[str, str]:
+        args: Any = importlib.import_module("vllm.engine.arg_utils").AsyncEngineArgs(
+            model=stock.folder,
+            dtype=stock.dtype,
+            enforce_eager=stock.enforce_eager,
+            kv_cache_memory_bytes=stock.kv_cache_memory_bytes,
+            max_model_len=stock.max_model_len,
+            disable_log_stats=True,  # as ours: its statistics would cost it time
+        )
+        engine: Any = importlib.import_module("vllm.v1.engine.async_llm").AsyncLLM
+        self._engine = engine.from_engine_args(args)
+        self._direct = Direct("stock", lambda: self._engine, ChatTokenizer(Path(stock.folder)))
+        return settings_in_force()
+
+    def stop(self) -> None:
+        """Stop the engine and its processes."""
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            if engine.output_handler is not None:
+                engine.output_handler.cancel()  # else it reports the shutdown as a failure
+            engine.shutdown(timeout=SHUTDOWN_S)
+            del engine
+            gc.collect()  # its finalizer fails once the interpreter is going
+
+
+def settings_in_force() -> dict[str, str]:
+    """Our CPU settings in the environment that this process or a descendant of it was started with."""
+    psutil: Any = importlib.import_module("psutil")
+    family = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    return {k: v for each in family for k, v in each.environ().items() if k in (BIND, PRELOAD)}
+
+
+def main() -> None:
+    """Answer lines: first the engine to start, then loads."""
+    loop_factory = uvicorn.Config("", log_config=None).get_loop_factory()
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        engine = _Engine(runner)
+        try:
+            answer_lines(engine.answer)
+        finally:
+            engine.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""A child process that answers one line of JSON with one line of JSON, from both ends.
+
+The child has a session of its own, so that Ctrl-C reaches only the parent, and ends when its standard
+input does, so that it does not outlive the parent, however that ends. Knows nothing of what is asked.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from pinnace.errors import BackendUnavailableError, PinnaceError
+
+LONGEST_LINE = 2**24
+PATIENCE_S = 30.0
+
+
+class Worker:
+    """The parent's end. `close` it, whatever happened."""
+
+    def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
+        self.name = name
+        self._process = process
+        self._is_busy = False
+
+    @classmethod
+    async def start(cls, module: str, environ: Mapping[str, str]) -> "Worker":
+        """Run `python -m module` in exactly the environment `environ`."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", module),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env=dict(environ),
+            start_new_session=True,
+            limit=LONGEST_LINE,
+        )
+        return cls(module, process)
+
+    async def ask(self, question: object) -> Any:
+        """Ask, and wait for the answer.
+
+        :raises BackendUnavailableError: when the child failed or is gone; has what it said.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._is_busy = True
+        with suppress(ConnectionError):
+            self._process.stdin.write(json.dumps(question).encode() + b"\n")
+            await self._process.stdin.drain()
+        line = await self._process.stdout.readline()
+        self._is_busy = False
+        if not line:
+            raise BackendUnavailableError(f"{self.name}: the process ended before it answered")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise BackendUnavailableError(f"{self.name}: {answer['error']}")
+        return answer["answer"]
+
+    async def close(self) -> None:
+        """End the child: interrupt what it does, let it clean up, and kill it where it does not."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        if self._is_busy and self._process.returncode is None:
+            self._process.send_signal(signal.SIGINT)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._process.wait(), PATIENCE_S)
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)  # itself, or children that it left behind
+        await self._process.wait()
+
+
+def answer_lines(answer: Callable[[Any], object]) -> None:
+    """The child's end: answer every line until there are no more, or SIGINT.
+
+    Whatever else writes to standard output is sent to standard error.
+    """
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as replies, suppress(KeyboardInterrupt):
+        os.dup2(2, 1)
+        for line in sys.stdin:
+            reply = _reply(answer, json.loads(line))
+            replies.write(json.dumps(reply) + "\n")
+            replies.flush()
+
+
+def _reply(answer: Callable[[Any], object], question: Any) -> Mapping[str, object]:
+    try:
+        return {"answer": answer(question)}
+    except (PinnaceError, OSError) as error:
+        return {"error": str(error)}
