@@ -4,7 +4,7 @@ PORT ?= 8000
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast lint bench lock clean
+.PHONY: help setup run test test-fast lint bench lock clean default-state
 
 help:       ## Show this list
 	@sed -n 's/^\([a-z-]*:\).*##/make \1/p' $(MAKEFILE_LIST)
@@ -35,3 +35,12 @@ lock: setup ## Resolve the dependencies anew into requirements/
 clean:      ## Remove .venv and caches; models and the ledger in .pinnace stay
 	rm -rf .venv/pyvenv.cfg .venv .pytest_cache .ruff_cache .hypothesis dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+DATA ?= ../shared/data
+STATE := .pinnace/default-state
+
+default-state: setup ## Fit the router state that ships: real answers of the default model (DATA=../shared/data)
+	@mkdir -p $(STATE)
+	$(BIN)/pinnace eval live all --rows 400 --data $(DATA)/tasks -o $(STATE)/outcomes.parquet \
+	  --recorded $(DATA)/outcomes/routellm.parquet --recorded $(DATA)/outcomes/routerbench_subset.parquet
+	$(BIN)/pinnace fit $(STATE)/outcomes.parquet -o pinnace/router/default_state

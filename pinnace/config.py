@@ -31,6 +31,7 @@ DEFAULT_PATH = Path("router.yaml")
 MAX_BYTES = 1_000_000
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_ADDRESS = re.compile(r"https?://([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[!-~]*)?")
 _SECRET = {"api_key", "api_keys", "base_url"}
 """Keys whose values no message may quote."""
 
@@ -126,15 +127,11 @@ class OpenAIMember(Member):
     @classmethod
     def _is_plain(cls, url: str) -> str:
         """An address is shown in many places, so it carries no password."""
-        try:
-            found = urlsplit(url)
-            is_plain = found.scheme in ("http", "https") and found.hostname and found.port != 0
-        except ValueError:
-            is_plain = False
-        if not is_plain or not re.fullmatch("[!-~]+", url):
-            raise ValueError("expected an address such as 'https://api.example.com/v1'")
+        found = urlsplit(url)
         if "@" in found.netloc or found.query or found.fragment:
             raise ValueError("expected neither user, password, query nor fragment: a key goes into api_key")
+        if not _ADDRESS.fullmatch(url):
+            raise ValueError("expected an address such as 'https://api.example.com/v1'")
         return url
 
 
@@ -168,7 +165,7 @@ class Policy(Section):
     """How quality is traded for cost: see `pinnace.router.policy`."""
 
     mode: Literal["tradeoff"] = "tradeoff"
-    alpha: float = Field(default=0.8, gt=0, le=1)
+    alpha: float = Field(default=0.75, gt=0, le=1)
 
 
 class Router(Section):
@@ -233,19 +230,16 @@ class _Loader(yaml.SafeLoader):
     """Plain YAML: what it means can be read off the page, and it is never larger than the file."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            event = self.peek_event()
-            raise yaml.MarkedYAMLError(
-                problem="aliases are not supported: write it out", problem_mark=event.start_mark
-            )
+        event: Any = cast(Any, self).peek_event()
+        if isinstance(event, yaml.AliasEvent):
+            raise yaml.MarkedYAMLError(None, None, "aliases are not supported", event.start_mark)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [key.value for key, _ in node.value]
-        doubled = next((key for i, key in enumerate(keys) if key in keys[:i]), None)
-        if doubled is not None:
-            raise yaml.MarkedYAMLError(problem=f"the key {doubled!r} comes twice", problem_mark=node.start_mark)
-        return super().construct_mapping(node, deep)
+        found = super().construct_mapping(node, deep)
+        if len(found) < len(node.value):
+            raise yaml.MarkedYAMLError(None, None, "a key comes twice in this section", node.start_mark)
+        return found
 
 
 def load_config(path: Path, environ: Mapping[str, str] | None = None) -> Config:
@@ -302,7 +296,7 @@ def parse_config(raw: Mapping[str, Any], environ: Mapping[str, str], *, source: 
 
 def _present_members(fleet: Any, environ: Mapping[str, str], source: str) -> tuple[list[Any], dict[str, str]]:
     if not isinstance(fleet, list) or not fleet:
-        got = "none" if not fleet else type(fleet).__name__
+        got = type(cast(object, fleet)).__name__ if fleet else "none"
         raise ConfigError(f"{source}: fleet: expected a list of at least one model, got {got}")
     present: list[Any] = []
     absent: dict[str, str] = {}
@@ -353,7 +347,7 @@ def _explain(detail: Any) -> str:
 
 def _got(value: Any, location: list[str]) -> str:
     """What was got, where that is one value and no secret; a whole section can hold one."""
-    if isinstance(value, dict | list | tuple | BaseModel) or not _SECRET.isdisjoint(location):
+    if not isinstance(value, str | int | float | None) or not _SECRET.isdisjoint(location):
         return ""
     text = repr(value)
     return f", got {text if len(text) <= 120 else text[:117] + '...'}"

@@ -51,7 +51,12 @@ def spawned(
     """Run `command` during the block; whatever is left of it afterwards is killed."""
     with log.open("wb") as sink:
         process = subprocess.Popen(
-            command, cwd=cwd, env={**os.environ, **(environ or {})}, stdout=sink, stderr=sink, start_new_session=True
+            command,
+            cwd=cwd,
+            env={**os.environ, **(environ or {})},
+            stdout=sink,
+            stderr=sink,
+            start_new_session=True,
         )
     try:
         yield Running(process, port, log, cwd)
@@ -97,7 +102,7 @@ def status_of(url: str) -> int:
         return 0
 
 
-def wait_for(question, running: Running, seconds: float) -> None:  # noqa: ANN001
+def wait_for(question, running: Running, seconds: float) -> None:
     """Wait until `question()` is true, and fail with the log where the process ended first."""
     until = time.monotonic() + seconds
     while not question():

@@ -24,7 +24,7 @@ async def complete(request: Request) -> Response:
         return JSONResponse({"error": {"message": "wrong key"}}, status_code=401)
     body = await request.json()
     asked = body["messages"][-1]["content"]
-    words = f"The answer is {GOLD[asked]}.".split() if asked in GOLD else "I do not know.".split()
+    words = f"The answer is {GOLD[asked]}.".split() if asked in GOLD else ["I", "do", "not", "know."]
     usage = {
         "prompt_tokens": sum(len(message["content"].split()) for message in body["messages"]),
         "completion_tokens": len(words),

@@ -11,6 +11,7 @@ from rich.text import Text
 from pinnace.bench.figures import BARS, DIRECT, ENDPOINT, STOCK, STREAM, Run, concurrencies, goodput, is_met
 from pinnace.bench.figures import ratio as ratio_of
 from pinnace.bench.hardware import Hardware
+from pinnace.bench.settings import is_stock
 
 COMPARISONS = (
     ("endpoint / direct", ENDPOINT, DIRECT, "goodput_ratio_c{}"),
@@ -23,8 +24,7 @@ COMPARISONS = (
 class Report:
     """One whole bench.
 
-    `settings` is what our CPU settings added to the engine's environment, `stock_settings` what the stock
-    engine's had of them: nothing, or the comparison is void.
+    `settings` are those in force in our engine's processes, `stock_settings` in the stock engine's.
     """
 
     command: str
@@ -110,6 +110,6 @@ def _notes(report: Report) -> str:
     short = sum(run.measured.short for run in report.runs)
     if short:
         notes.append(f"{short} answers ended before {report.max_tokens} tokens; only generated tokens count.")
-    if report.stock_settings:
-        notes.append(f"VOID: the stock engine's environment had {dict(report.stock_settings)!r}.")
+    if report.stock_settings is not None and not is_stock(report.stock_settings, report.settings):
+        notes.append(f"VOID: the stock engine ran with our settings: {dict(report.stock_settings)!r}.")
     return "\n".join(notes)

@@ -25,12 +25,12 @@ from pinnace.bench.house import HOST, House, local_config, serving
 from pinnace.bench.load import Load
 from pinnace.bench.prompts import long_prompts, varied_prompts
 from pinnace.bench.report import Report
+from pinnace.bench.settings import settings_in_force, without_settings
 from pinnace.bench.side import Side
-from pinnace.bench.stock import Stock, StockEngine, stock_environment
+from pinnace.bench.stock import Stock, StockEngine
 from pinnace.bench.worker import Worker
 from pinnace.config import Config, VllmMember
 from pinnace.models.completion import Message, Request
-from pinnace.models.cpu_settings import cpu_settings
 from pinnace.models.vllm_backend import VllmBackend
 from pinnace.models.weights import default_cache, resolve_weights
 from pinnace.router.dispatch import AUTO, Dispatcher
@@ -78,9 +78,10 @@ async def bench(config: Config, plan: Plan, watch: Watch) -> Report:
         watch("starting our engine")
         dispatcher = Dispatcher.from_config(local)
         async with serving(dispatcher, local) as house, interruptible():
+            settings = settings_in_force()
             watch("timing the router's decisions")
             decisions = await decide(dispatcher)
-            async with opened(house, member, plan, stock_environment(before), watch) as sides:
+            async with opened(house, member, plan, without_settings(before), watch) as sides:
                 runs = await measure(sides, plan, watch)
             stock = next((side for side in sides if isinstance(side, Stock)), None)
         loaded = decisions_under_load(local.ledger.path, runs)
@@ -90,7 +91,7 @@ async def bench(config: Config, plan: Plan, watch: Watch) -> Report:
         max_tokens=plan.max_tokens,
         hardware=machine,
         versions=versions(),
-        settings=cpu_settings(before),
+        settings=settings,
         stock_settings=None if stock is None else stock.settings,
         figures=figures(runs, decisions, loaded),
         decisions_s=decisions,

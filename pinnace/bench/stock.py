@@ -1,8 +1,8 @@
 """vLLM as it comes: an `AsyncLLM` with stock settings in a process of its own, asked directly.
 
 Its weights, dtype, eagerness, KV memory and context window are those of the engine it is compared
-with; all else is left to vLLM. The environment has none of our CPU settings: they are taken out of it
-before the process starts, and what its engine then had is read back from the kernel.
+with; all else is left to vLLM. Whoever starts the process leaves our CPU settings out of its environment,
+and gets back which are in force once the engine runs.
 Run as `python -m pinnace.bench.stock`.
 """
 
@@ -18,8 +18,8 @@ import uvicorn
 
 from pinnace.bench.direct import Direct
 from pinnace.bench.load import Load, Measured, load_of
+from pinnace.bench.settings import settings_in_force
 from pinnace.bench.worker import Worker, answer_lines
-from pinnace.models.cpu_settings import BIND, PRELOAD
 from pinnace.models.tokens import ChatTokenizer
 
 SHUTDOWN_S = 10
@@ -37,7 +37,7 @@ class StockEngine:
 
 
 class Stock:
-    """A side of the bench: the parent's end. `settings` is what the engine's environment had of ours."""
+    """A side of the bench: the parent's end. `settings` are those in force in the engine's processes."""
 
     name = "stock"
 
@@ -52,11 +52,6 @@ class Stock:
     async def run(self, load: Load) -> Measured:
         """Put `load` on the stock engine."""
         return Measured(**await self._worker.ask({"load": asdict(load)}))
-
-
-def stock_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """`environ` without our CPU settings, whoever set them."""
-    return {name: value for name, value in environ.items() if name not in (BIND, PRELOAD)}
 
 
 class _Engine:
@@ -97,13 +92,6 @@ class _Engine:
             engine.shutdown(timeout=SHUTDOWN_S)
             del engine
             gc.collect()  # its finalizer fails once the interpreter is going
-
-
-def settings_in_force() -> dict[str, str]:
-    """Our CPU settings in the environment that this process or a descendant of it was started with."""
-    psutil: Any = importlib.import_module("psutil")
-    family = [psutil.Process(), *psutil.Process().children(recursive=True)]
-    return {k: v for each in family for k, v in each.environ().items() if k in (BIND, PRELOAD)}
 
 
 def main() -> None:

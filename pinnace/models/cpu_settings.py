@@ -43,6 +43,10 @@ def physical_cores(cpus: Iterable[int], topology: Path = _TOPOLOGY) -> list[int]
 
 
 def intel_openmp(prefix: Path) -> Path | None:
-    """Intel's OpenMP as pip lays it down under `prefix`, on x86-64 only."""
+    """Intel's OpenMP as pip lays it down under `prefix`, on x86-64 only.
+
+    The loader splits its list at blanks and colons, so a path that has one cannot be preloaded.
+    """
     library = prefix / "lib" / "libiomp5.so"
-    return library if platform.machine() == "x86_64" and library.exists() else None
+    can_preload = platform.machine() == "x86_64" and not set(str(library)) & set(" :")
+    return library if can_preload and library.exists() else None

@@ -7,14 +7,19 @@ from pinnace.config import Timeouts
 Client = httpx.AsyncClient
 Response = httpx.Response
 HttpError = httpx.HTTPError
+HttpConnectError = httpx.ConnectError
+HttpConnectTimeoutError = httpx.ConnectTimeout
 HttpTimeoutError = httpx.TimeoutException
 
 
 def make_client(base_url: str, headers: dict[str, str], timeouts: Timeouts) -> Client:
-    """A pooled client; reading may take as long as the slower of first token and stall."""
+    """A pooled client; reading may take as long as the slower of first token and stall.
+
+    It asks for uncompressed answers: what is read is then never larger than what was sent.
+    """
     return httpx.AsyncClient(
         base_url=base_url.rstrip("/") + "/",
-        headers=headers,
+        headers={"accept-encoding": "identity", **headers},
         timeout=httpx.Timeout(
             connect=timeouts.connect_s,
             read=max(timeouts.first_token_s, timeouts.stall_s),

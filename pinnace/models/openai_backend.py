@@ -1,21 +1,68 @@
 """A model behind any OpenAI-compatible server, over httpx, always streamed.
 
 Tokens are counted by the remote server's own usage where it sends one; until then, and where it
-never does, one content chunk counts as one token and four prompt characters as one.
+never does, one content chunk counts as one token and four prompt characters as one. Nothing that the
+server sends is trusted: it becomes deltas of the choices that were asked for, or a `BackendError`.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Any
+import json
+from collections.abc import AsyncGenerator, Awaitable, Generator, Iterable, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from pinnace.config import OpenAIMember
-from pinnace.errors import BackendError, BackendTimeoutError, BackendUnavailableError
+from pinnace.config import OpenAIMember, Timeouts
+from pinnace.errors import BackendError, BackendTimeoutError, BackendUnavailableError, RequestError
 from pinnace.models.card import card_of
 from pinnace.models.completion import Delta, Message, Request, Usage
-from pinnace.models.http import Client, HttpError, HttpTimeoutError, Response, make_client
+from pinnace.models.event_stream import LINE_BYTES, EventStreamError, events
+from pinnace.models.http import (
+    Client,
+    HttpConnectError,
+    HttpConnectTimeoutError,
+    HttpError,
+    HttpTimeoutError,
+    Response,
+    make_client,
+)
 from pinnace.models.openai_chunk import Chunk
+from pinnace.models.openai_fault import BODY_BYTES, error_of_event, error_of_status
+
+BYTES_PER_TOKEN = 4096
+"""What the wire may take for one token: its chunk, with twenty alternatives."""
+LAST_WORDS_S = 2.0
+"""How long to wait for the count, and for the end that lets the connection be used again."""
+DONE = b"[DONE]"
+_T = TypeVar("_T")
+
+
+class _Patience:
+    """Until when the server is waited for: for its first token, for the next one, for its last words."""
+
+    def __init__(self, timeouts: Timeouts) -> None:
+        self._timeouts = timeouts
+        self._now = asyncio.get_running_loop().time
+        self._what = f"no token within {timeouts.first_token_s:g} s"
+        self._deadline = self._now() + timeouts.first_token_s
+
+    def __str__(self) -> str:
+        return self._what
+
+    async def wait(self, work: Awaitable[_T]) -> _T:
+        """What `work` comes to; raises `TimeoutError` at the deadline."""
+        async with asyncio.timeout_at(self._deadline):
+            return await work
+
+    def renew(self) -> None:
+        """A token came: now the next one is waited for."""
+        self._what = f"nothing for {self._timeouts.stall_s:g} s"
+        self._deadline = self._now() + self._timeouts.stall_s
+
+    def end(self) -> None:
+        """The answer is whole."""
+        self._deadline = self._now() + LAST_WORDS_S
 
 
 class OpenAIBackend:
@@ -23,14 +70,20 @@ class OpenAIBackend:
 
     def __init__(self, member: OpenAIMember, client: Client | None = None) -> None:
         self.card = card_of(member, backend="openai")
+        self.running = 0
         self._member = member
         self._client = client or make_client(member.base_url, _headers(member), member.timeouts)
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._is_open = True
 
     async def start(self) -> None:
         """Nothing is loaded, and a remote server that is away now may be back later."""
 
     async def drain(self) -> None:
-        """Close the connections."""
+        """Let nothing new in, wait for what runs, and close the connections."""
+        self._is_open = False
+        await self._idle.wait()
         await self._client.aclose()
 
     async def stream(self, request: Request) -> AsyncGenerator[Delta, None]:
@@ -39,58 +92,126 @@ class OpenAIBackend:
         :raises BackendUnavailableError: not reachable, or it answered with an error status.
         :raises BackendTimeoutError: the first token or the next one took too long.
         :raises BackendError: what it sent is not the OpenAI wire, or it broke off.
+        :raises ContextTooLongError: the prompt does not fit its context window.
         """
-        usage = Usage(prompt_tokens=sum(len(m.content) for m in request.messages) // 4)
         finished: set[int] = set()
-        try:
-            async with self._client.stream("POST", "chat/completions", json=self._body(request)) as response:
-                await self._check(response)
-                async for chunk in self._chunks(response):
-                    usage = chunk.count(usage)
-                    for delta in chunk.deltas(usage):
-                        if delta.finish_reason is not None:
-                            finished.add(delta.index)
-                        yield delta
-        except (HttpTimeoutError, TimeoutError) as error:
-            raise BackendTimeoutError(f"{self.card.name}: timed out ({_describe(error)})") from error
-        except HttpError as error:
-            raise BackendUnavailableError(f"{self.card.name}: {_describe(error)}") from error
-        if len(finished) != request.n:
+        patience = _Patience(self._member.timeouts)
+        async with self._counted():
+            try:
+                with self._translated(patience):
+                    async with aclosing(self._deltas(request, patience, finished)) as deltas:
+                        async for delta in deltas:
+                            yield delta
+            except BackendError:
+                if len(finished) < request.n:
+                    raise
+        if len(finished) < request.n:
             raise BackendError(
                 f"{self.card.name}: broke off with {len(finished)} of {request.n} choices finished"
             )
 
-    async def _chunks(self, response: Response) -> AsyncIterator[Chunk]:
-        """The decoded `data:` events up to `[DONE]`, each in time."""
-        lines = response.aiter_lines()
-        patience = self._member.timeouts.first_token_s
-        while True:
-            try:
-                async with asyncio.timeout(patience):
-                    line = await anext(lines)
-            except StopAsyncIteration:
-                return
-            if line.startswith("data:"):
-                if line[5:].strip() == "[DONE]":
-                    return
-                patience = self._member.timeouts.stall_s
-                yield self._decode(line[5:])
+    @asynccontextmanager
+    async def _counted(self) -> AsyncGenerator[None, None]:
+        if not self._is_open:
+            raise BackendUnavailableError(f"{self.card.name}: is shut down")
+        self.running += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self.running -= 1
+            if self.running == 0:
+                self._idle.set()
 
-    def _decode(self, event: str) -> Chunk:
+    @contextmanager
+    def _translated(self, patience: "_Patience") -> Generator[None, None, None]:
+        """What httpx raises, as errors of ours."""
+        name = self.card.name
+        try:
+            yield
+        except HttpConnectError as error:
+            raise BackendUnavailableError(f"{name}: cannot be reached: {error}") from error
+        except HttpConnectTimeoutError as error:
+            seconds = self._member.timeouts.connect_s
+            raise BackendTimeoutError(f"{name}: cannot be reached within {seconds:g} s") from error
+        except (HttpTimeoutError, TimeoutError) as error:
+            raise BackendTimeoutError(f"{name}: {patience}") from error
+        except (HttpError, OSError) as error:
+            what = type(error).__name__
+            raise BackendUnavailableError(f"{name}: the connection broke ({what})") from error
+        except EventStreamError as error:
+            raise BackendError(f"{name}: {error}") from None
+
+    async def _deltas(
+        self, request: Request, patience: "_Patience", finished: set[int]
+    ) -> AsyncGenerator[Delta, None]:
+        """The deltas of the choices asked for; `finished` gathers those that have finished."""
+        usage = Usage(prompt_tokens=sum(len(m.content) for m in request.messages) // 4)
+        async with self._opened(request, patience) as found:
+            while len(finished) < request.n:
+                event = await patience.wait(anext(found, None))
+                if event is None or event == DONE:
+                    return
+                chunk = self._decode(event)
+                usage = chunk.count(usage)
+                for delta in self._checked(chunk.deltas(usage), request.n):
+                    if delta.finish_reason is not None:
+                        finished.add(delta.index)
+                    yield delta
+                    patience.renew()
+            patience.end()
+            while (event := await patience.wait(anext(found, None))) is not None:
+                if event != DONE and (chunk := self._decode(event)).usage is not None:
+                    yield Delta(usage=chunk.count(usage))
+
+    @asynccontextmanager
+    async def _opened(
+        self, request: Request, patience: "_Patience"
+    ) -> AsyncGenerator[AsyncGenerator[bytes, None], None]:
+        """The events of the remote answer, once its status is known to be good."""
+        post = self._client.build_request(
+            "POST",
+            "chat/completions",
+            content=_encoded(self._body(request)),
+            headers={"content-type": "application/json"},
+        )
+        response = await patience.wait(self._client.send(post, stream=True))
+        async with aclosing(response):
+            if response.status_code != 200:
+                raise await self._refusal(response, patience)
+            most = BYTES_PER_TOKEN * request.max_tokens * request.n + LINE_BYTES
+            async with aclosing(events(response.aiter_raw(), most)) as found:
+                yield found
+
+    async def _refusal(self, response: Response, patience: "_Patience") -> Exception:
+        """What an error status says, from no more of its body than tells it."""
+        body = bytearray()
+        parts = response.aiter_raw()
+        with suppress(HttpError, TimeoutError):
+            while len(body) < BODY_BYTES and (part := await patience.wait(anext(parts, None))):
+                body += part
+        return error_of_status(self.card.name, response.status_code, bytes(body[:BODY_BYTES]), self._secret())
+
+    def _decode(self, event: bytes) -> Chunk:
         try:
             chunk = Chunk.model_validate_json(event)
         except ValidationError:
-            raise BackendError(f"{self.card.name}: expected an OpenAI chunk, got {event[:80]!r}") from None
+            raise BackendError(f"{self.card.name}: expected OpenAI's chunks, got something else") from None
         if chunk.error is not None:
-            raise BackendError(f"{self.card.name}: broke off with {str(chunk.error)[:200]}")
+            raise error_of_event(self.card.name, chunk.error, self._secret())
         return chunk
 
-    async def _check(self, response: Response) -> None:
-        if response.status_code != 200:
-            body = (await response.aread())[:200].decode(errors="replace")
-            raise BackendUnavailableError(f"{self.card.name}: answered {response.status_code}: {body}")
+    def _checked(self, deltas: Iterable[Delta], n: int) -> Iterator[Delta]:
+        for delta in deltas:
+            if not 0 <= delta.index < n:
+                raise BackendError(f"{self.card.name}: expected choices 0 to {n - 1}, got {delta.index}")
+            yield delta
+
+    def _secret(self) -> str:
+        return self._member.api_key.get_secret_value() if self._member.api_key else ""
 
     def _body(self, request: Request) -> dict[str, Any]:
+        configured = self._member.sampling.model_dump(exclude_unset=True)
         body: dict[str, Any] = {
             "model": self._member.model,
             "messages": [_wire(message) for message in request.messages],
@@ -110,7 +231,14 @@ class OpenAIBackend:
         }
         if request.top_logprobs is not None:
             body |= {"logprobs": True, "top_logprobs": request.top_logprobs}
-        return {key: value for key, value in body.items() if value is not None}
+        return configured | {key: value for key, value in body.items() if value is not None}
+
+
+def _encoded(body: Mapping[str, Any]) -> bytes:
+    try:
+        return json.dumps(body, allow_nan=False).encode()
+    except ValueError:
+        raise RequestError("expected numbers that JSON has, got one that is not finite") from None
 
 
 def _headers(member: OpenAIMember) -> dict[str, str]:
@@ -121,8 +249,3 @@ def _headers(member: OpenAIMember) -> dict[str, str]:
 
 def _wire(message: Message) -> dict[str, Any]:
     return {"role": message.role, "content": message.content, **message.extra}
-
-
-def _describe(error: Exception) -> str:
-    """What went wrong, without the address: a base URL can carry a secret."""
-    return type(error).__name__

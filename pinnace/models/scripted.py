@@ -8,6 +8,7 @@ import asyncio
 import math
 import re
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from pinnace.config import ScriptedMember, ScriptedReply
 from pinnace.errors import BackendUnavailableError
@@ -18,7 +19,8 @@ from pinnace.models.completion import Delta, FinishReason, Request, TokenLogprob
 class ScriptedBackend:
     """Answers from the first line of the script whose `when` is in the prompt.
 
-    `requests` records what it was asked, `running` counts open streams, `aborted` those closed early.
+    `requests` records what it was asked, `running` counts open streams, `aborted` those that were closed
+    or cancelled early (a scripted fault is neither).
     """
 
     def __init__(self, member: ScriptedMember) -> None:
@@ -38,21 +40,22 @@ class ScriptedBackend:
         """Yield the scripted reply word by word; see `ScriptedReply` for what can go wrong on purpose."""
         self.requests.append(request)
         self.running += 1
-        finished = False
         try:
-            async for delta in self._speak(request, self._reply(request)):
-                yield delta
-            finished = True
+            async with aclosing(self._speak(request, self._reply(request))) as deltas:
+                async for delta in deltas:
+                    yield delta
+        except (asyncio.CancelledError, GeneratorExit):
+            self.aborted += 1
+            raise
         finally:
             self.running -= 1
-            self.aborted += not finished
 
     def _reply(self, request: Request) -> ScriptedReply:
         prompt = request.text()
         for reply in self.script:
             if reply.when in prompt:
                 return reply
-        raise BackendUnavailableError(f"{self.card.name}: the script has no reply to {prompt[:80]!r}")
+        raise BackendUnavailableError(f"{self.card.name}: no line of the script answers this prompt")
 
     async def _speak(self, request: Request, reply: ScriptedReply) -> AsyncGenerator[Delta, None]:
         if reply.fault == "refuse":
@@ -65,17 +68,20 @@ class ScriptedBackend:
         spoken = 0
         for index in range(request.n):
             for position, word in enumerate(said):
-                if reply.fault is not None and position == reply.fault_after:
+                if position == reply.fault_after:
                     await self._break(reply)
                 spoken += 1
                 yield _delta(word, index, reply.probability, Usage(prompt_tokens, spoken))
                 await asyncio.sleep(reply.token_s)
+            if reply.fault_after >= len(said):
+                await self._break(reply)
             yield Delta(index=index, finish_reason=finish, usage=Usage(prompt_tokens, spoken))
 
     async def _break(self, reply: ScriptedReply) -> None:
         if reply.fault == "stall":
             await asyncio.Event().wait()
-        raise BackendUnavailableError(f"{self.card.name}: scripted cut after {reply.fault_after} tokens")
+        if reply.fault == "cut":
+            raise BackendUnavailableError(f"{self.card.name}: scripted cut after {reply.fault_after} tokens")
 
 
 def count_words(request: Request) -> int:

@@ -84,8 +84,9 @@ def _chat(prompt: str) -> tuple[Message, ...]:
 def references_for(weights: Weights) -> tuple[Reference, ...]:
     """The shipped references of these weights, else those recorded here before, else recorded now."""
     shipped = _References.validate_json(files("pinnace.models").joinpath(SHIPPED).read_bytes())
-    if weights.source in shipped:
-        return shipped[weights.source]
+    name = weights.source.partition("#")[0]
+    if name in shipped:
+        return shipped[name]
     recorded = default_cache() / "references" / f"{fingerprint(weights.folder)}.json"
     if not recorded.exists():
         log.info("recording the self-test reference of %s with transformers in float32", weights.source)

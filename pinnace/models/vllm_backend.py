@@ -136,7 +136,7 @@ def make_engine(member: VllmMember, folder: Path, environ: Mapping[str, str] | N
     """
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # the rest of what it says is for its developers
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # raised while vLLM imports torch.distributed
+        warnings.simplefilter("ignore")  # vLLM and what it imports deprecate each other's names
         return _make_engine(member, folder, environ)
 
 

@@ -62,7 +62,7 @@ class Cascade:
         yield self._account(draft, committed)
 
     async def _settle(self, hold_tokens: int | None) -> tuple[Draft, Committed]:
-        """Find the draft that answers: up the ladder, then what was doubted on the way, then the fallbacks."""
+        """Find the draft that answers: up the ladder, then what was doubted there, then the fallbacks."""
         for rung in self.route.rungs:
             if not rung.is_fallback and (draft := await self._try(rung, hold_tokens)):
                 return draft, self._commit(draft, self._why(rung, draft), escalated=bool(self.attempts))
@@ -76,7 +76,7 @@ class Cascade:
         raise self._failure
 
     async def _try(self, rung: Rung, hold_tokens: int | None) -> Draft | None:
-        """The draft of `rung`, still open, where it is good enough; otherwise why it is not is written down."""
+        """The draft of `rung`, still open, where it is good enough; else None, and the draft is charged."""
         draft = Draft(self._backends[rung.model], self.request)
         try:
             draft.confidence = confidence = await self._confidence(rung, draft, hold_tokens)
@@ -112,7 +112,7 @@ class Cascade:
         return draft
 
     def _note_failure(self, draft: Draft, error: BackendError | RequestError) -> None:
-        """Charge for it, and remember it: a broken backend rather than a refused request, if there were both."""
+        """Charge for it, and remember it; a broken backend is remembered before a refused request."""
         self._charge(draft, "failed", str(error))
         if isinstance(error, BackendError) or not isinstance(self._failure, BackendError):
             self._failure = error
@@ -135,7 +135,8 @@ class Cascade:
         """Why the ladder ends at `rung`."""
         if self.attempts:
             last = self.attempts[-1]
-            return f"escalated: {last.why}" if last.verdict == "failed" else f"escalated: {last.model}: {last.why}"
+            why = last.why if last.verdict == "failed" else f"{last.model}: {last.why}"
+            return f"escalated: {why}"
         if rung.bar is None:
             return f"{self.route.strategy}: {self.route.why}"
         return f"accepted: confidence {draft.confidence:.2f} is at least {rung.bar:.2f}"

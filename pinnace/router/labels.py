@@ -12,23 +12,33 @@ from sklearn.feature_extraction.text import (  # pyright: ignore[reportMissingTy
 from pinnace.router.types import IntArray
 
 WORDS = 4
+LETTERS = r"[^\W\d_]{3,}"
+COMMON = 0.08
+"""Words in more than this share of the prompts tell nothing."""
 
 
 def label_clusters(prompts: Sequence[str], members: IntArray, k: int) -> tuple[str, ...]:
-    """For each of k clusters, its most telling words, commas between."""
-    pattern = r"[A-Za-z]{3,}"
-    vectorizer: Any = TfidfVectorizer(
-        stop_words=list(ENGLISH_STOP_WORDS), token_pattern=pattern, sublinear_tf=True, max_df=0.08
-    )
-    weights: Any = vectorizer.fit_transform(prompts)
-    words: list[str] = vectorizer.get_feature_names_out().tolist()
+    """For each of k clusters, its most telling words, commas between; a number where it has none."""
+    try:
+        weights, words = _weigh(prompts)
+    except ValueError:  # scikit-learn's way of saying that no word is left
+        return tuple(f"cluster {cluster}" for cluster in range(k))
     everywhere = np.asarray(weights.mean(axis=0)).ravel()
     return tuple(_label(weights, words, everywhere, members == cluster) for cluster in range(k))
+
+
+def _weigh(prompts: Sequence[str]) -> tuple[Any, list[str]]:
+    """Each prompt's weight for each word, and the words."""
+    vectorizer: Any = TfidfVectorizer(
+        stop_words=list(ENGLISH_STOP_WORDS), token_pattern=LETTERS, sublinear_tf=True, max_df=COMMON
+    )
+    weights: Any = vectorizer.fit_transform(prompts)
+    return weights, vectorizer.get_feature_names_out().tolist()
 
 
 def _label(weights: Any, words: Sequence[str], everywhere: Any, chosen: Any) -> str:
     if not chosen.any():
         return "empty"
     lead = np.asarray(weights[chosen].mean(axis=0)).ravel() - everywhere
-    telling: list[int] = np.argsort(-lead)[:WORDS].tolist()
-    return ", ".join(words[i] for i in telling)
+    telling: list[int] = np.argsort(-lead, kind="stable")[:WORDS].tolist()
+    return ", ".join(words[i] for i in telling if lead[i] > 0) or "mixed"

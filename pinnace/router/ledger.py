@@ -9,7 +9,8 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from pinnace.errors import ConfigError
@@ -19,6 +20,9 @@ log = logging.getLogger(__name__)
 
 VERSION = 1
 MAX_WAITING = 100_000
+MAX_BATCH = 1_000
+STOP_S = 10.0
+"""Seconds that `stop` waits for a disk; what is not written by then is dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +56,9 @@ def attempts_json(attempts: Sequence[Attempt]) -> str:
 
 
 _COLUMNS = tuple(field.name for field in fields(LedgerRow))
-_CREATE = f"CREATE TABLE IF NOT EXISTS requests ({', '.join(_COLUMNS)}, PRIMARY KEY (request_id, created))"
-_INSERT = f"INSERT OR REPLACE INTO requests VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
+_CREATE = f"CREATE TABLE IF NOT EXISTS requests ({', '.join(_COLUMNS)})"
+_INDEX = "CREATE INDEX IF NOT EXISTS requests_created ON requests (created)"
+_INSERT = f"INSERT INTO requests VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
 
 
 class Ledger:
@@ -76,12 +81,7 @@ class Ledger:
         """
         if self._thread is not None:
             return
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            database = sqlite3.connect(self.path, check_same_thread=False)
-            _prepare(database, self.path)
-        except (OSError, sqlite3.Error) as error:
-            raise ConfigError(f"ledger.path: {str(self.path)!r} cannot be opened: {error}") from error
+        database = _open(self.path)
         self._thread = threading.Thread(target=self._write, args=(database,), name="ledger", daemon=True)
         self._thread.start()
 
@@ -93,17 +93,21 @@ class Ledger:
             self.dropped += 1
 
     def stop(self) -> None:
-        """Write what waits, and close the file."""
+        """Write what waits, and close the file; a disk that hangs is waited for `STOP_S` seconds."""
         thread, self._thread = self._thread, None
-        if thread is not None:
-            self._waiting.put(None)
-            thread.join()
+        if thread is None:
+            return
+        with suppress(queue.Full):
+            self._waiting.put(None, timeout=STOP_S)
+        thread.join(STOP_S)
+        if thread.is_alive():
+            log.error("ledger: the disk hangs: about %d rows not written", self._waiting.qsize())
 
     def _write(self, database: sqlite3.Connection) -> None:
         is_open = True
         while is_open:
             rows = [self._waiting.get()]
-            while not self._waiting.empty():
+            while len(rows) < MAX_BATCH and not self._waiting.empty():
                 rows.append(self._waiting.get_nowait())
             is_open = None not in rows
             self._insert(database, [row for row in rows if row is not None])
@@ -113,9 +117,36 @@ class Ledger:
         try:
             with database:
                 database.executemany(_INSERT, [[getattr(row, name) for name in _COLUMNS] for row in rows])
+        except (ValueError, OverflowError) as error:  # a value that SQLite cannot hold: that row alone goes
+            if len(rows) > 1:
+                for row in rows:
+                    self._insert(database, [row])
+            else:
+                self._drop(rows, error)
         except sqlite3.Error as error:
-            self.dropped += len(rows)
-            log.error("ledger: %d rows not written: %s", len(rows), error)
+            self._drop(rows, error)
+
+    def _drop(self, rows: Sequence[LedgerRow], error: Exception) -> None:
+        self.dropped += len(rows)
+        log.error("ledger: %d rows not written: %s", len(rows), error)
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    """The database at `path`, made ready; only one thread at a time may use it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        database = sqlite3.connect(path, check_same_thread=False)
+    except (OSError, sqlite3.Error) as error:
+        raise ConfigError(f"ledger.path: {str(path)!r} cannot be opened: {error}") from error
+    try:
+        _prepare(database, path)
+    except sqlite3.Error as error:
+        database.close()
+        raise ConfigError(f"ledger.path: {str(path)!r} cannot be opened: {error}") from error
+    except ConfigError:
+        database.close()
+        raise
+    return database
 
 
 def _prepare(database: sqlite3.Connection, path: Path) -> None:
@@ -125,6 +156,7 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
     database.execute("PRAGMA journal_mode=WAL")
     database.execute("PRAGMA synchronous=NORMAL")
     database.execute(_CREATE)
+    database.execute(_INDEX)
     database.execute(f"PRAGMA user_version={VERSION}")
     database.commit()
 
@@ -136,10 +168,11 @@ def read_ledger(path: Path) -> list[LedgerRow]:
     """
     if not path.exists():
         raise ConfigError(f"no ledger at {str(path)!r}")
-    database = sqlite3.connect(path)
+    columns = ", ".join(_COLUMNS)
     try:
-        columns = ", ".join(_COLUMNS)
-        found = database.execute(f"SELECT {columns} FROM requests ORDER BY created").fetchall()  # noqa: S608
-    finally:
-        database.close()
-    return [LedgerRow(*row) for row in found]
+        with closing(sqlite3.connect(path)) as database:
+            found = database.execute(f"SELECT {columns} FROM requests ORDER BY created").fetchall()  # noqa: S608
+    except sqlite3.Error as error:
+        raise ConfigError(f"{str(path)!r} is not a ledger: {error}") from error
+    rows = [LedgerRow(*row) for row in found]
+    return [replace(row, escalated=bool(row.escalated)) for row in rows]

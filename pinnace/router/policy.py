@@ -45,18 +45,17 @@ class _Ladder:
     rungs: tuple[Rung, ...]
 
 
-def exchange_rate(alpha: float, cheap: Prospect, dear: Prospect) -> float:
-    """Lambda, in quality per USD.
+def exchange_rate(alpha: float, gap: float, dearest_usd: float) -> float:
+    """Lambda for one request, in quality per USD.
 
-    lambda = (1 - alpha) / alpha x average rate, the average rate being what the dear model buys on
-    average: (quality gained) / (USD added). At alpha 0.5 only requests on which it buys more than on
-    average climb, at 0.8 those on which it buys more than a quarter of that; at 1 cost counts for nothing.
+    lambda = (1 - alpha) / alpha x gap / dearest_usd. Paying for the dearest model must therefore gain at
+    least (1 - alpha) / alpha of what it gains on average: all of it at alpha 0.5, a third at 0.75, nothing
+    at 1. Cost is relative to the request's own, so that long requests are held to the same bar as short.
+
+    :param gap: quality of the dearest model minus that of the cheapest, on average over all requests.
+    :param dearest_usd: what the dearest capable model would cost on this request.
     """
-    added = dear.cost_usd - cheap.cost_usd
-    if added <= 0:
-        return 0.0
-    gained = max(dear.quality - cheap.quality, 0.01)
-    return (1 - alpha) / alpha * gained / added
+    return (1 - alpha) / alpha * max(gap, 0.0) / dearest_usd if dearest_usd > 0 else 0.0
 
 
 def plan_route(prospects: Sequence[Prospect], rate: float) -> Plan:
@@ -66,7 +65,7 @@ def plan_route(prospects: Sequence[Prospect], rate: float) -> Plan:
     (try it, climb below the bar), may replace it (never climb), or may be left out (go straight).
     """
     assert prospects, "a route needs a capable model"
-    dearest_first = sorted(prospects, key=lambda p: (-p.cost_usd, p.quality, p.model))
+    dearest_first = sorted(prospects, key=lambda p: (-p.cost_usd, bool(p.confidences), p.quality, p.model))
     ladder: _Ladder | None = None
     for prospect in dearest_first:
         ladder = _extend(ladder, prospect, rate)
@@ -75,7 +74,7 @@ def plan_route(prospects: Sequence[Prospect], rate: float) -> Plan:
     rest = [p for p in dearest_first if p.model not in chosen]
     rest.sort(key=lambda p: (rate * p.cost_usd - p.quality, p.cost_usd))
     fallbacks = tuple(Rung(p.model, is_fallback=True) for p in rest)
-    strategy, why = _describe(ladder, dearest_first, rate)
+    strategy, why = _describe(ladder, dearest_first)
     return Plan(ladder.rungs + fallbacks, strategy, why)
 
 
@@ -93,15 +92,14 @@ def _extend(ladder: _Ladder | None, prospect: Prospect, rate: float) -> _Ladder:
     return next(option for option in options if option.value >= best - EPSILON)
 
 
-def _describe(ladder: _Ladder, dearest_first: Sequence[Prospect], rate: float) -> tuple[str, str]:
+def _describe(ladder: _Ladder, dearest_first: Sequence[Prospect]) -> tuple[str, str]:
     first = ladder.rungs[0]
     if len(dearest_first) == 1:
         return "single", f"{first.model} is the only model that can serve it"
     if first.bar is not None:
         nexts = ladder.rungs[1].model
         return "cascade", (
-            f"{first.model} first; below a confidence of {first.bar:.2f}, "
-            f"{nexts} is worth its price (lambda {rate:.3g} per USD)"
+            f"{first.model} first; below a confidence of {first.bar:.2f}, {nexts} is worth its price"
         )
     if first.model == dearest_first[-1].model:
         return "single", f"nothing dearer is worth its price here, so {first.model} answers and never climbs"

@@ -26,7 +26,8 @@ from pinnace.router.types import FloatArray, IntArray
 
 log = logging.getLogger(__name__)
 
-TYPICAL_PROMPT_TOKENS = 100
+TYPICAL = Usage(100, 100)
+"""What models are ranked by price with."""
 UNKNOWN_SD = 0.3
 
 
@@ -101,7 +102,7 @@ class Router:
         else:
             by_name = {card.name: card for card in cards}
             prospects = [self._prospect(located, estimate, by_name[estimate.model]) for estimate in capable]
-            plan = plan_route(prospects, self.rate(cards))
+            plan = plan_route(prospects, self.rate(cards, max(p.cost_usd for p in prospects)))
             rungs, strategy, why = plan.rungs, plan.strategy, plan.why
         return Route(rungs, strategy, why, self._matches(located), estimates, time.perf_counter() - began)
 
@@ -112,15 +113,17 @@ class Router:
         found = [judge(card.estimates, each, prior=prior, is_whole=is_whole) for each in evidence]
         return sum(found) / len(found)
 
-    def rate(self, cards: Sequence[ModelCard]) -> float:
-        """Lambda for this fleet: see `exchange_rate`."""
-        typical = sorted((self._typical(card) for card in cards), key=lambda p: p.cost_usd)
-        return exchange_rate(self.policy.alpha, typical[0], typical[-1])
+    def rate(self, cards: Sequence[ModelCard], dearest_usd: float) -> float:
+        """Lambda for a request on which the dearest of `cards` costs `dearest_usd`: see `exchange_rate`."""
+        by_price = sorted(cards, key=lambda card: card.cost(TYPICAL))
+        gap = self._overall(by_price[-1])[0] - self._overall(by_price[0])[0]
+        return exchange_rate(self.policy.alpha, gap, dearest_usd)
 
-    def _typical(self, card: ModelCard) -> Prospect:
+    def _overall(self, card: ModelCard) -> tuple[float, float]:
+        """Quality and completion tokens of a model over all rows; the mean of all where it is unknown."""
         column = self._column(card)
         quality, tokens = self.state.overall.mean(axis=0) if column is None else self.state.overall[column]
-        return Prospect(card.name, float(quality), card.cost(Usage(TYPICAL_PROMPT_TOKENS, int(tokens))))
+        return float(quality), float(tokens)
 
     def _locate(self, vector: FloatArray) -> _Located:
         clusters, weights = self.state.clusters.membership(vector[None, :])
@@ -136,8 +139,7 @@ class Router:
     def _estimate(self, located: _Located, request: Request, card: ModelCard) -> ModelEstimate:
         column = self._column(card)
         if column is None:
-            quality, sd = float(self.state.overall[:, 0].mean()), UNKNOWN_SD
-            tokens = float(self.state.overall[:, 1].mean())
+            (quality, tokens), sd = self._overall(card), UNKNOWN_SD
         else:
             quality = float(located.weights @ self.state.quality[located.clusters, column])
             sd = math.sqrt(located.weights @ self.state.quality_sd[located.clusters, column] ** 2)
