@@ -1,4 +1,4 @@
-"""The whole path with real models: `make run`'s server on vLLM, a stand-in for the large model, the openai client.
+"""The whole path with real models: the server on vLLM, a stand-in for the large model, the openai client.
 
 One engine for the whole file. The small model is the real SmolLM2-135M; the large one is a second
 process that stands in for it (`stand_in_large.py`).
@@ -101,11 +101,11 @@ def test_errors_are_the_clients_own_exceptions(client):
         client.chat.completions.create(model="gpt-nothing", messages=FRANCE)
     with pytest.raises(openai.BadRequestError, match="temperature"):
         client.chat.completions.create(model="auto", messages=FRANCE, temperature=9)
+    long = [{"role": "user", "content": "word " * 10_000}]
     with pytest.raises(openai.BadRequestError, match="context window of 8192 tokens"):
-        long = [{"role": "user", "content": "word " * 10_000}]
         client.chat.completions.create(model="smollm2-135m", messages=long)
+    huge = [{"role": "user", "content": "x" * 3_000_000}]
     with pytest.raises(openai.APIStatusError) as refused:
-        huge = [{"role": "user", "content": "x" * 3_000_000}]
         client.chat.completions.create(model="auto", messages=huge)
     assert refused.value.status_code == 413
 
