@@ -38,9 +38,11 @@ clean:      ## Remove .venv and caches; models and the ledger in .pinnace stay
 
 DATA ?= ../shared/data
 STATE := .pinnace/default-state
+TASKS := gsm8k svamp arithmetic arc_challenge arc_easy openbookqa mmlu boolq trec arc_open clinc_oos mt_bench
 
-default-state: setup ## Fit the router state that ships: real answers of the default model (DATA=../shared/data)
+default-state: setup ## Fit the router state that ships, on real answers of the default model (DATA=../shared/data)
 	@mkdir -p $(STATE)
-	$(BIN)/pinnace eval live all --rows 400 --data $(DATA)/tasks -o $(STATE)/outcomes.parquet \
+	$(BIN)/pinnace eval live $(TASKS) --rows 350 --data $(DATA)/tasks -o $(STATE)/tasks.parquet \
 	  --recorded $(DATA)/outcomes/routellm.parquet --recorded $(DATA)/outcomes/routerbench_subset.parquet
-	$(BIN)/pinnace fit $(STATE)/outcomes.parquet -o pinnace/router/default_state
+	$(BIN)/pinnace eval live basic_facts --rows 1000 --data $(DATA)/tasks -o $(STATE)/basic_facts.parquet
+	$(BIN)/pinnace fit $(STATE)/tasks.parquet $(STATE)/basic_facts.parquet -o pinnace/router/default_state

@@ -8,10 +8,9 @@ named in `Config.absent`. No message quotes a secret. Knows nothing of how any s
 import difflib
 import os
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
-from urllib.parse import urlsplit
 
 import yaml
 from pydantic import (
@@ -127,8 +126,7 @@ class OpenAIMember(Member):
     @classmethod
     def _is_plain(cls, url: str) -> str:
         """An address is shown in many places, so it carries no password."""
-        found = urlsplit(url)
-        if "@" in found.netloc or found.query or found.fragment:
+        if not set("@?#").isdisjoint(url):
             raise ValueError("expected neither user, password, query nor fragment: a key goes into api_key")
         if not _ADDRESS.fullmatch(url):
             raise ValueError("expected an address such as 'https://api.example.com/v1'")
@@ -291,7 +289,8 @@ def parse_config(raw: Mapping[str, Any], environ: Mapping[str, str], *, source: 
     try:
         return Config.model_validate({**rest, "fleet": members, "absent": absent})
     except ValidationError as error:
-        raise ConfigError(f"{source}: " + "; ".join(_explain(detail) for detail in error.errors())) from None
+        told = "; ".join(_explain(detail) for detail in _telling(error.errors(include_url=False)))
+        raise ConfigError(f"{source}: {told}") from None
 
 
 def _present_members(fleet: Any, environ: Mapping[str, str], source: str) -> tuple[list[Any], dict[str, str]]:
@@ -334,6 +333,12 @@ def _variable(name: str, environ: Mapping[str, str], where: str) -> str:
     if not value:
         raise ConfigError(f"{where}: the environment variable {name} is not set")
     return value
+
+
+def _telling(details: Sequence[Any]) -> list[Any]:
+    """Without the lists that are too short only because something in them is wrong."""
+    inside = {detail["loc"][:end] for detail in details for end in range(len(detail["loc"]))}
+    return [detail for detail in details if detail["type"] != "too_short" or detail["loc"] not in inside]
 
 
 def _explain(detail: Any) -> str:

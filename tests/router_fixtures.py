@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,11 +93,7 @@ async def run(cascade: Cascade, hold_tokens: int | None = None) -> Run:
 
 async def failure(cascade: Cascade, hold_tokens: int | None = None) -> Exception:
     """The error that a cascade ends with."""
-    try:
-        await run(cascade, hold_tokens)
-    except Exception as error:  # the tests look at what it is
-        return error
-    raise AssertionError("it did not fail")
+    return await failure_of(run(cascade, hold_tokens))
 
 
 def verdicts(cascade: Cascade) -> list[tuple[str, str]]:
@@ -165,3 +161,12 @@ def scripted_config(
     return Config.model_validate(
         {"fleet": fleet, "router": router, "ledger": {"path": folder / "ledger.sqlite"}}
     )
+
+
+async def failure_of(work: Awaitable[object]) -> Exception:
+    """The error that `work` ends with."""
+    try:
+        await work
+    except Exception as error:  # the tests look at what it is
+        return error
+    raise AssertionError("it did not fail")

@@ -41,9 +41,10 @@ def test_a_text_that_is_like_nothing_is_spread_evenly() -> None:
     np.testing.assert_allclose(weights, 1 / 3)
 
 
+COUNTRIES = ("Chad", "Cuba", "Fiji", "Iran", "Iraq", "Laos")
 PROMPTS = [
     *(f"Add the numbers number{'abcdefghijkl'[i]} with care" for i in range(12)),
-    *(f"Where lies the country {name} on a map" for name in "Chad Cuba Fiji Iran Iraq Laos".split() * 2),
+    *(f"Where lies the country {name} on a map" for name in COUNTRIES * 2),
 ]
 
 

@@ -133,6 +133,7 @@ def make_engine(member: VllmMember, folder: Path, environ: Mapping[str, str] | N
     :param environ: settings to use in place of `cpu_settings`.
     """
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # the rest of what it says is for its developers
+    os.environ.setdefault("PYTHONWARNINGS", "ignore")  # for the engine's processes
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # vLLM and what it imports deprecate each other's names
         return _make_engine(member, folder, environ)

@@ -7,7 +7,8 @@ from typing import Any
 from pinnace.router.route import ModelEstimate, Route, Rung
 
 UNSURE_SD = 0.15
-LIKE = ((0.6, "clearly"), (0.45, "mostly"), (0.0, "partly"))
+LIKE = ((0.9, "clearly"), (0.5, "somewhat"), (0.0, "faintly"))
+STRANGE = 0.1
 
 
 def explain(route: Route) -> str:
@@ -22,7 +23,12 @@ def as_json(route: Route) -> Mapping[str, Any]:
 
 def _resemblance(route: Route) -> list[str]:
     first = route.clusters[0]
-    word = next(word for least, word in LIKE if first.weight >= least)
+    if route.familiarity <= STRANGE:
+        return [
+            "This is unlike the requests that were measured, so what the models do on average counts.",
+            "",
+        ]
+    word = next(word for least, word in LIKE if route.familiarity >= least)
     lines = [f"This {word} resembles requests about: {first.label} ({first.weight:.0%})"]
     others = [f"{match.label} ({match.weight:.0%})" for match in route.clusters[1:] if match.weight >= 0.1]
     if others:

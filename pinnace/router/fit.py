@@ -56,9 +56,10 @@ def fit_state(rows: FitRows, provenance: Provide, *, k: int, hold_tokens: int, s
     """
     centroids = fit_centroids(rows.vectors, min(k, max(1, len(rows.prompts) // 10)), seed=seed)
     members = np.argmax(rows.vectors @ centroids.T, axis=1)
-    clusters = Clusters(centroids, label_clusters(rows.prompts, members, len(centroids)))
+    labels = label_clusters(rows.prompts, members, len(centroids))
+    clusters = Clusters(centroids, labels, familiar_range(rows.vectors, centroids))
     quality, quality_sd = cluster_quality(rows.scores, members, len(centroids))
-    priors = _held_out_priors(rows, members, len(centroids), seed)
+    priors = _held_out_priors(rows, clusters, members, seed)
     gate, confidences, metrics = _fit_gates(rows, priors, seed)
     tokens, _ = cluster_quality(_filled_tokens(rows.output_tokens), members, len(centroids))
     return RouterState(
@@ -114,12 +115,21 @@ def _shrinkage(groups: Sequence[FloatArray]) -> tuple[float, float]:
     return within, float(np.clip(within / max(between, 1e-9), 1.0, 1e4))
 
 
-def _held_out_priors(rows: FitRows, members: IntArray, k: int, seed: int) -> FloatArray:
+def familiar_range(vectors: FloatArray, centroids: FloatArray) -> tuple[float, float]:
+    """The tenth and the fiftieth percentile of the rows' cosines to their nearest centroid."""
+    nearest: FloatArray = (vectors @ centroids.T).max(axis=1)
+    return float(np.quantile(nearest, 0.1)), float(np.quantile(nearest, 0.5))
+
+
+def _held_out_priors(rows: FitRows, clusters: Clusters, members: IntArray, seed: int) -> FloatArray:
     """The router's estimate for each row from the other folds' rows, (n, m): what it would say unseen."""
     priors = np.zeros_like(rows.scores)
+    nearest, weights = clusters.membership(rows.vectors)
+    familiarity = clusters.familiarity(rows.vectors)[:, None]
     for fit, held in _folds(len(rows.prompts), seed):
-        quality, _ = cluster_quality(rows.scores[fit], members[fit], k)
-        priors[held] = quality[members[held]]
+        quality, _ = cluster_quality(rows.scores[fit], members[fit], len(clusters.centroids))
+        here = np.einsum("np,npm->nm", weights[held], quality[nearest[held]])
+        priors[held] = familiarity[held] * here + (1 - familiarity[held]) * _means(rows.scores[fit])
     return priors
 
 

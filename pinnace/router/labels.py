@@ -1,5 +1,6 @@
 """Readable names for clusters: the words that set a cluster's prompts apart from all others. Pure."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,8 @@ from sklearn.feature_extraction.text import (  # pyright: ignore[reportMissingTy
 from pinnace.router.types import IntArray
 
 WORDS = 4
+_SIGNS = {"+": "plus", "-": "minus", "*": "times", "$": "dollars", "%": "percent"}
+_SIGN = re.compile(r"(?<= )[-+*](?= )|[$%]")
 LETTERS = r"[^\W\d_]{3,}"
 COMMON = 0.08
 """Words in more than this share of the prompts tell nothing."""
@@ -28,12 +31,16 @@ def label_clusters(prompts: Sequence[str], members: IntArray, k: int) -> tuple[s
 
 
 def _weigh(prompts: Sequence[str]) -> tuple[Any, list[str]]:
-    """Each prompt's weight for each word, and the words."""
+    """Each prompt's weight for each word, and the words; arithmetic signs count as words."""
     vectorizer: Any = TfidfVectorizer(
         stop_words=list(ENGLISH_STOP_WORDS), token_pattern=LETTERS, sublinear_tf=True, max_df=COMMON
     )
-    weights: Any = vectorizer.fit_transform(prompts)
+    weights: Any = vectorizer.fit_transform([_spelled(prompt) for prompt in prompts])
     return weights, vectorizer.get_feature_names_out().tolist()
+
+
+def _spelled(prompt: str) -> str:
+    return _SIGN.sub(lambda sign: f" {_SIGNS[sign[0]]} ", prompt)
 
 
 def _label(weights: Any, words: Sequence[str], everywhere: Any, chosen: Any) -> str:

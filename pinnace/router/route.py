@@ -45,11 +45,14 @@ class Route:
 
     `strategy` is `pinned` (the client named the model), `single` (one model alone is best), `cascade`
     (try small, climb in doubt) or `direct` (the cascade would lose: straight to the large model).
+    `familiarity` is how much the request is like what was measured, 0 to 1; the less, the nearer are the
+    estimates to each model's mean.
     """
 
     rungs: tuple[Rung, ...]
     strategy: str
     why: str
     clusters: tuple[ClusterMatch, ...] = ()
+    familiarity: float = 1.0
     estimates: tuple[ModelEstimate, ...] = ()
     decision_s: float = 0.0

@@ -33,10 +33,17 @@ UNKNOWN_SD = 0.3
 
 @dataclass(frozen=True, slots=True)
 class _Located:
-    """A request's clusters and their weights, both (p,)."""
+    """A request's clusters and their weights, both (p,), and how familiar it is, 0 to 1."""
 
     clusters: IntArray
     weights: FloatArray
+    familiarity: float
+
+    def blend(self, here: FloatArray, elsewhere: float | FloatArray) -> FloatArray:
+        """The mean of `here` (k, ...) over the request's clusters; the stranger, the nearer to `elsewhere`."""
+        near = self.weights @ here[self.clusters]
+        blended = self.familiarity * near + (1 - self.familiarity) * elsewhere
+        return np.asarray(blended, dtype=np.float64)
 
 
 class Router:
@@ -104,7 +111,8 @@ class Router:
             prospects = [self._prospect(located, estimate, by_name[estimate.model]) for estimate in capable]
             plan = plan_route(prospects, self.rate(cards, max(p.cost_usd for p in prospects)))
             rungs, strategy, why = plan.rungs, plan.strategy, plan.why
-        return Route(rungs, strategy, why, self._matches(located), estimates, time.perf_counter() - began)
+        took = time.perf_counter() - began
+        return Route(rungs, strategy, why, self._matches(located), located.familiarity, estimates, took)
 
     def judge(self, route: Route, card: ModelCard, evidence: Sequence[Evidence], *, is_whole: bool) -> float:
         """P(right) of an answer of `card`'s model under `route`: the mean over its choices."""
@@ -127,7 +135,7 @@ class Router:
 
     def _locate(self, vector: FloatArray) -> _Located:
         clusters, weights = self.state.clusters.membership(vector[None, :])
-        return _Located(clusters[0], weights[0])
+        return _Located(clusters[0], weights[0], float(self.state.clusters.familiarity(vector[None, :])[0]))
 
     def _matches(self, located: _Located) -> tuple[ClusterMatch, ...]:
         labels = self.state.clusters.labels
@@ -138,12 +146,12 @@ class Router:
 
     def _estimate(self, located: _Located, request: Request, card: ModelCard) -> ModelEstimate:
         column = self._column(card)
-        if column is None:
-            (quality, tokens), sd = self._overall(card), UNKNOWN_SD
-        else:
-            quality = float(located.weights @ self.state.quality[located.clusters, column])
-            sd = math.sqrt(located.weights @ self.state.quality_sd[located.clusters, column] ** 2)
-            tokens = float(located.weights @ self.state.output_tokens[located.clusters, column])
+        quality, tokens = self._overall(card)
+        sd = UNKNOWN_SD
+        if column is not None:
+            quality = float(located.blend(self.state.quality[:, column], quality))
+            tokens = float(located.blend(self.state.output_tokens[:, column], tokens))
+            sd = math.sqrt(located.blend(self.state.quality_sd[:, column] ** 2, UNKNOWN_SD**2))
         usage = Usage(prompt_tokens(request), round(min(tokens, request.max_tokens) * request.n))
         return ModelEstimate(card.name, quality, sd, card.cost(usage), why_struck_out(card, request))
 
@@ -151,7 +159,8 @@ class Router:
         column = self._column(card)
         confidences: tuple[float, ...] = ()
         if column is not None and self.state.gate.can_judge(card.estimates):
-            spread = located.weights @ self.state.confidences[located.clusters, column]
+            everywhere = self.state.confidences[:, column].mean(axis=0)
+            spread = located.blend(self.state.confidences[:, column], everywhere)
             confidences = () if np.isnan(spread).any() else tuple(spread.tolist())
         return Prospect(estimate.model, estimate.quality, estimate.cost_usd, confidences)
 

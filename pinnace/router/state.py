@@ -68,6 +68,7 @@ class _Header:
     format: int
     models: tuple[str, ...]
     labels: tuple[str, ...]
+    familiar: tuple[float, float]
     hold_tokens: int
     overall: tuple[tuple[float, float], ...]
     gate: Gate
@@ -107,7 +108,7 @@ def load_state(folder: Path) -> RouterState:
 def _assemble(header: _Header, arrays: Mapping[str, FloatArray]) -> RouterState:
     return RouterState(
         models=header.models,
-        clusters=Clusters(arrays["centroids"], header.labels),
+        clusters=Clusters(arrays["centroids"], header.labels, header.familiar),
         quality=arrays["quality"],
         quality_sd=arrays["quality_sd"],
         output_tokens=arrays["output_tokens"],
@@ -132,6 +133,7 @@ def save_state(state: RouterState, folder: Path) -> None:
         format=FORMAT,
         models=state.models,
         labels=state.clusters.labels,
+        familiar=state.clusters.familiar,
         hold_tokens=state.hold_tokens,
         overall=tuple((float(quality), float(tokens)) for quality, tokens in state.overall),
         gate=state.gate,
