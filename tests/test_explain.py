@@ -41,7 +41,8 @@ def test_how_clear_the_resemblance_is(familiarity: float, word: str) -> None:
 
 
 def test_a_request_like_no_other_is_said_to_be() -> None:
-    assert explain(replace(ROUTE, familiarity=0.0)).startswith("This is unlike the requests that were measured")
+    text = explain(replace(ROUTE, familiarity=0.0))
+    assert text.startswith("This is unlike the requests that were measured")
 
 
 def test_a_single_model_is_just_asked() -> None:

@@ -11,7 +11,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from router_fixtures import ASKED, failure_of
+from router_fixtures import ASKED, cascade_of, failure_of, run, scripted
 from server_fixtures import eventually
 from stand_in_remote import (
     DONE,
@@ -521,6 +521,41 @@ async def test_many_at_once_each_get_their_own() -> None:
         answers = await asyncio.gather(*(deltas_of(backend) for _ in range(50)))
         assert {text_of(deltas) for deltas in answers} == {"one two"}
         assert (backend.running, len(place.asked)) == (0, 50)
+
+
+# In a cascade.
+
+
+@pytest.mark.parametrize("hold_tokens", [None, 2], ids=["whole", "stream"])
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ([hang], "large: no token within 0.2 s"),
+        ([event(choice("", role="assistant")), hang], "large: no token within 0.2 s"),
+        ([reset], "large: the connection broke (RemoteProtocolError)"),
+        ([PAGE], "large: expected server-sent events, got something else"),
+        ([event(choice("", role="assistant")), event(error="full")], "large: broke off: full"),
+    ],
+    ids=["silent", "a role and no word", "torn down", "a page", "an error"],
+)
+async def test_where_the_remote_model_fails_the_small_answer_is_returned(
+    said: list[object], why: str, hold_tokens: int | None
+) -> None:
+    small = scripted("small", "I think it is Paris.", probability=0.2)
+    async with remote(*said, timeouts=FAST | {"first_token_s": 0.2}) as (backend, _):
+        ran = await run(cascade_of(small, backend), hold_tokens)
+        assert (ran.text(), ran.answered.model) == ("I think it is Paris.", "small")
+        assert ran.answered.why == f"not escalated: {why}"
+        assert backend.running == 0
+
+
+async def test_an_escalated_answer_costs_what_both_rungs_cost() -> None:
+    small = scripted("small", "I think it is Paris.", price=1, probability=0.2)
+    usage = event(usage={"prompt_tokens": 100, "completion_tokens": 10})
+    async with remote(*words("It ", "is"), usage, DONE) as (backend, _):
+        ran = await run(cascade_of(small, backend), 2)
+    assert (ran.text(), ran.answered.usage) == ("It is", Usage(100, 10))
+    assert ran.answered.cost_usd == pytest.approx((6 + 2) / 1e6 + (100 * 2 + 10 * 8) / 1e6)
 
 
 # The event stream itself.

@@ -7,7 +7,6 @@ an engine can do with the same prompts.
 import importlib
 import itertools
 import time
-from collections.abc import Callable
 from typing import Any
 
 from pinnace.bench.load import Answer, Load, Measured, drive
@@ -18,12 +17,9 @@ _numbers = itertools.count()
 
 
 class Direct:
-    """A side of the bench: a started `AsyncLLM` with the tokenizer of its weights.
+    """A side of the bench: a started `AsyncLLM` with the tokenizer of its weights."""
 
-    `engine` gives the engine when asked: one that is held on to cannot be shut down cleanly.
-    """
-
-    def __init__(self, name: str, engine: Callable[[], Any], tokenizer: ChatTokenizer) -> None:
+    def __init__(self, name: str, engine: Any, tokenizer: ChatTokenizer) -> None:
         self.name = name
         self._engine = engine
         self._tokenizer = tokenizer
@@ -33,12 +29,11 @@ class Direct:
         inputs: Any = importlib.import_module("vllm.inputs")
         rendered = {p: inputs.tokens_input(self._tokenizer.render_now(chat_of(p))) for p in load.prompts}
         params = greedy(load.max_tokens)
-        engine = self._engine()
-        await forget_prefixes(engine)
+        await forget_prefixes(self._engine)
 
         async def ask(prompt: str, _: int) -> Answer:
             tokens, first = 0, None
-            async for output in engine.generate(rendered[prompt], params, f"direct-{next(_numbers)}"):
+            async for output in self._engine.generate(rendered[prompt], params, f"direct-{next(_numbers)}"):
                 first = first or time.perf_counter()
                 tokens += len(output.outputs[0].token_ids)
             return Answer(tokens, first)

@@ -23,12 +23,13 @@ BARS: Mapping[str, tuple[str, float]] = {
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One side, at one concurrency, in one repeat."""
+    """One side, at one concurrency, in one repeat; `neighbours` is the cores that others kept busy."""
 
     side: str
     concurrency: int
     repeat: int
     measured: Measured
+    neighbours: float | None = None
 
 
 def goodput(runs: Iterable[Run], side: str, concurrency: int) -> float | None:

@@ -13,6 +13,8 @@ from pinnace.bench.figures import ratio as ratio_of
 from pinnace.bench.hardware import Hardware
 from pinnace.bench.settings import is_stock
 
+TOO_BUSY = 0.1
+"""Cores kept busy by others above which figures are not to be trusted."""
 COMPARISONS = (
     ("endpoint / direct", ENDPOINT, DIRECT, "goodput_ratio_c{}"),
     ("streamed / direct", STREAM, DIRECT, "goodput_ratio_c{}_stream"),
@@ -110,6 +112,9 @@ def _notes(report: Report) -> str:
     short = sum(run.measured.short for run in report.runs)
     if short:
         notes.append(f"{short} answers ended before {report.max_tokens} tokens; only generated tokens count.")
+    crowd = max((run.neighbours or 0.0 for run in report.runs), default=0.0)
+    if crowd > TOO_BUSY:
+        notes.append(f"Other processes kept up to {crowd:.1f} cores busy: not figures to publish.")
     if report.stock_settings is not None and not is_stock(report.stock_settings, report.settings):
         notes.append(f"VOID: the stock engine ran with our settings: {dict(report.stock_settings)!r}.")
     return "\n".join(notes)

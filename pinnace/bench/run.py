@@ -21,8 +21,9 @@ from pinnace.bench.direct import Direct
 from pinnace.bench.endpoint import Endpoint
 from pinnace.bench.figures import DIRECT, ENDPOINT, STREAM, Run, concurrencies, figures
 from pinnace.bench.hardware import hardware, versions
-from pinnace.bench.house import HOST, House, local_config, serving
+from pinnace.bench.house import HOST, House, local_config, local_member, serving
 from pinnace.bench.load import Load
+from pinnace.bench.neighbours import Neighbours
 from pinnace.bench.prompts import long_prompts, varied_prompts
 from pinnace.bench.report import Report
 from pinnace.bench.settings import settings_in_force, without_settings
@@ -73,15 +74,15 @@ async def bench(config: Config, plan: Plan, watch: Watch) -> Report:
     :raises BackendError: when a side cannot start, or fails.
     """
     machine, before = hardware(), dict(os.environ)  # as they are before our engine adds its settings
+    member = local_member(config)
     with tempfile.TemporaryDirectory() as scratch:
-        local, member = local_config(config, Path(scratch))
+        local = local_config(config, member, Path(scratch))
         watch("starting our engine")
-        dispatcher = Dispatcher.from_config(local)
-        async with serving(dispatcher, local) as house, interruptible():
+        async with serving(local) as house, interruptible():
             settings = settings_in_force()
             watch("timing the router's decisions")
-            decisions = await decide(dispatcher)
-            async with opened(house, member, plan, without_settings(before), watch) as sides:
+            decisions = await decide(house.dispatcher)
+            async with opened(house, plan, without_settings(before), Path(scratch), watch) as sides:
                 runs = await measure(sides, plan, watch)
             stock = next((side for side in sides if isinstance(side, Stock)), None)
         loaded = decisions_under_load(local.ledger.path, runs)
@@ -112,7 +113,9 @@ async def measure(sides: Sequence[Side], plan: Plan, watch: Watch, settle_s: flo
             for side in sides if repeat % 2 == 0 else tuple(reversed(sides)):
                 watch(f"repeat {repeat + 1} of {plan.repeats}: {side.name}, {concurrency} at once")
                 await asyncio.sleep(settle_s)
-                runs.append(Run(side.name, concurrency, repeat, await side.run(load)))
+                neighbours = Neighbours()
+                measured = await side.run(load)
+                runs.append(Run(side.name, concurrency, repeat, measured, neighbours.cores()))
     return runs
 
 
@@ -138,19 +141,16 @@ def decisions_under_load(ledger: Path, runs: Sequence[Run]) -> list[float]:
 
 @asynccontextmanager
 async def opened(
-    house: House, member: VllmMember, plan: Plan, environ: Mapping[str, str], watch: Watch
+    house: House, plan: Plan, environ: Mapping[str, str], scratch: Path, watch: Watch
 ) -> AsyncGenerator[list[Side], None]:
     """Every side that `plan` asks for, ready; their processes end with the block."""
-    backend = house.dispatcher.fleet.backends[member.name]
+    (backend,) = house.dispatcher.fleet.backends.values()
     assert isinstance(backend, VllmBackend)
-
-    def engine() -> Any:
-        return backend._engine  # pyright: ignore[reportPrivateUsage]
-
+    engine: Any = backend._engine  # pyright: ignore[reportPrivateUsage]
     tokenizer = backend._tokenizer  # pyright: ignore[reportPrivateUsage]
     assert tokenizer is not None, "the endpoint is ready, so its backend has started"
     async with AsyncExitStack() as stack:
-        client = await Worker.start("pinnace.bench.client", environ)
+        client = await Worker.start("pinnace.bench.client", environ, scratch)
         stack.push_async_callback(client.close)
         target = Target(HOST, house.port, AUTO, stream=False)
         sides: list[Side] = [
@@ -160,10 +160,10 @@ async def opened(
         ]
         if plan.with_stock:
             watch("starting the stock engine")
-            worker = await Worker.start("pinnace.bench.stock", environ)
+            worker = await Worker.start("pinnace.bench.stock", environ, scratch)
             stack.push_async_callback(worker.close)
             stock = Stock(worker)
-            await stock.start(await _same_as(engine(), member))
+            await stock.start(await _same_as(engine, house.member))
             sides.append(stock)
         yield sides
 

@@ -7,7 +7,6 @@ Run as `python -m pinnace.bench.stock`.
 """
 
 import asyncio
-import gc
 import importlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -80,7 +79,7 @@ class _Engine:
         )
         engine: Any = importlib.import_module("vllm.v1.engine.async_llm").AsyncLLM
         self._engine = engine.from_engine_args(args)
-        self._direct = Direct("stock", lambda: self._engine, ChatTokenizer(Path(stock.folder)))
+        self._direct = Direct("stock", self._engine, ChatTokenizer(Path(stock.folder)))
         return settings_in_force()
 
     def stop(self) -> None:
@@ -90,8 +89,11 @@ class _Engine:
             if engine.output_handler is not None:
                 engine.output_handler.cancel()  # else it reports the shutdown as a failure
             engine.shutdown(timeout=SHUTDOWN_S)
-            del engine
-            gc.collect()  # its finalizer fails once the interpreter is going
+            engine.shutdown = _is_shut_down  # its finalizer calls it again
+
+
+def _is_shut_down() -> None:
+    """Nothing is left to shut down."""
 
 
 def main() -> None:

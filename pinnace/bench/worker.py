@@ -11,34 +11,40 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from pinnace.errors import BackendUnavailableError, PinnaceError
 
 LONGEST_LINE = 2**24
 PATIENCE_S = 30.0
+LAST_WORDS = 4000
 
 
 class Worker:
     """The parent's end. `close` it, whatever happened."""
 
-    def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, name: str, process: asyncio.subprocess.Process, log: Path) -> None:
         self.name = name
         self._process = process
+        self._log = log
         self._is_busy = False
 
     @classmethod
-    async def start(cls, module: str, environ: Mapping[str, str]) -> "Worker":
-        """Run `python -m module` in exactly the environment `environ`."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", module),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env=dict(environ),
-            start_new_session=True,
-            limit=LONGEST_LINE,
-        )
-        return cls(module, process)
+    async def start(cls, module: str, environ: Mapping[str, str], folder: Path) -> "Worker":
+        """Run `python -m module` in exactly the environment `environ`; its log goes to a file in `folder`."""
+        log = folder / f"{module}.log"
+        with log.open("wb") as stderr:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", module),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=stderr,
+                env=dict(environ),
+                start_new_session=True,
+                limit=LONGEST_LINE,
+            )
+        return cls(module, process, log)
 
     async def ask(self, question: object) -> Any:
         """Ask, and wait for the answer.
@@ -54,7 +60,8 @@ class Worker:
         line = await self._process.stdout.readline()
         self._is_busy = False
         if not line:
-            raise BackendUnavailableError(f"{self.name}: the process ended before it answered")
+            said = self._log.read_text(encoding="utf-8", errors="replace")[-LAST_WORDS:]
+            raise BackendUnavailableError(f"{self.name}: ended before it answered; its last words:\n{said}")
         answer = json.loads(line)
         if "error" in answer:
             raise BackendUnavailableError(f"{self.name}: {answer['error']}")

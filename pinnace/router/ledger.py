@@ -8,8 +8,9 @@ import logging
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Sequence
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 VERSION = 1
 MAX_WAITING = 100_000
 MAX_BATCH = 1_000
+BUSY_S = 5.0
+"""Seconds to wait for another process that writes."""
 STOP_S = 10.0
 """Seconds that `stop` waits for a disk; what is not written by then is dropped."""
 
@@ -135,18 +138,27 @@ def _open(path: Path) -> sqlite3.Connection:
     """The database at `path`, made ready; only one thread at a time may use it."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        database = sqlite3.connect(path, check_same_thread=False)
+        with ExitStack() as opened:
+            database = sqlite3.connect(path, timeout=BUSY_S, check_same_thread=False)
+            opened.callback(database.close)
+            _prepare_patiently(database, path)
+            opened.pop_all()
     except (OSError, sqlite3.Error) as error:
         raise ConfigError(f"ledger.path: {str(path)!r} cannot be opened: {error}") from error
-    try:
-        _prepare(database, path)
-    except sqlite3.Error as error:
-        database.close()
-        raise ConfigError(f"ledger.path: {str(path)!r} cannot be opened: {error}") from error
-    except ConfigError:
-        database.close()
-        raise
     return database
+
+
+def _prepare_patiently(database: sqlite3.Connection, path: Path) -> None:
+    """SQLite does not wait by itself where two processes put a new file into WAL mode at once."""
+    deadline = time.monotonic() + BUSY_S
+    while True:
+        try:
+            return _prepare(database, path)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            database.rollback()
+            time.sleep(0.01)
 
 
 def _prepare(database: sqlite3.Connection, path: Path) -> None:

@@ -1,0 +1,272 @@
+"""The dispatcher: routed, run and written down, whatever happens on the way."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from router_fixtures import ASKED, AxisEmbedder, failure_of, scripted, scripted_config, small_state
+from server_fixtures import eventually
+
+from pinnace.config import Policy
+from pinnace.errors import (
+    BackendError,
+    BackendUnavailableError,
+    ConfigError,
+    NoCapableModelError,
+    StateError,
+    UnknownModelError,
+)
+from pinnace.models.completion import Message, Request
+from pinnace.models.fleet import Fleet
+from pinnace.models.scripted import ScriptedBackend
+from pinnace.router.answer import Answered, Event
+from pinnace.router.dispatch import Dispatcher
+from pinnace.router.embedding_queue import EmbeddingQueue
+from pinnace.router.ledger import Ledger, LedgerRow, read_ledger
+from pinnace.router.router import Router
+from pinnace.router.state import save_state
+
+PROMPT = "What is the capital of Xyzzyland?"
+SURE, UNSURE = {"probability": 0.95}, {"probability": 0.4}
+
+
+@asynccontextmanager
+async def dispatching(
+    folder: Path, small: Mapping[str, object] = SURE, large: Mapping[str, object] = {}, **ledger: bool
+) -> AsyncGenerator[tuple[Dispatcher, Path], None]:
+    """A dispatcher that is started, over a small and a large scripted model, and where its ledger is."""
+    backends = [
+        scripted("small", "It is Plughtown in the north.", price=1, **small),
+        scripted("large", "It is 42.", price=100, **large),
+    ]
+    router = Router(small_state(), EmbeddingQueue(AxisEmbedder()), Policy())
+    path = folder / "ledger.sqlite"
+    dispatcher = Dispatcher(Fleet({b.card.name: b for b in backends}), router, Ledger(path, **ledger))
+    await dispatcher.start()
+    try:
+        yield dispatcher, path
+    finally:
+        await dispatcher.drain()
+
+
+async def serve(dispatcher: Dispatcher, model: str = "auto", hold_tokens: int | None = None) -> Answered:
+    """Route and run one request to its end."""
+    request = Request((Message("user", PROMPT),), id="r1")
+    route = await dispatcher.route(request, model)
+    events: list[Event] = [
+        e async for e in dispatcher.run(request, route, hold_tokens=hold_tokens, model=model)
+    ]
+    assert isinstance(events[-1], Answered)
+    return events[-1]
+
+
+def only_row(path: Path) -> LedgerRow:
+    (row,) = read_ledger(path)
+    return row
+
+
+async def row_of(dispatcher: Dispatcher, path: Path) -> LedgerRow:
+    """The one row, once everything has been written."""
+    await dispatcher.drain()
+    return only_row(path)
+
+
+@pytest.mark.parametrize("hold_tokens", [None, 3])
+@pytest.mark.parametrize(
+    ("small", "large", "path", "escalated"),
+    [
+        (SURE, {}, "small", False),
+        (UNSURE, {}, "small>large", True),
+        (UNSURE, {"fault": "refuse"}, "small>large", False),
+        ({"fault": "refuse"}, {}, "small>large", True),
+    ],
+    ids=["accepted", "climbed", "large dead", "small dead"],
+)
+async def test_the_row_is_what_was_served(
+    tmp_path: Path,
+    small: Mapping[str, object],
+    large: Mapping[str, object],
+    path: str,
+    escalated: bool,
+    hold_tokens: int | None,
+) -> None:
+    async with dispatching(tmp_path, small, large) as (dispatcher, ledger):
+        answered = await serve(dispatcher, hold_tokens=hold_tokens)
+        row = await row_of(dispatcher, ledger)
+    assert (row.request_id, row.asked_model, row.strategy, row.outcome) == (
+        "r1",
+        "auto",
+        "cascade",
+        "accepted",
+    )
+    assert (row.model, row.escalated, row.why) == (answered.model, answered.escalated, answered.why)
+    assert (row.route, row.escalated) == (">".join(a.model for a in answered.attempts), escalated)
+    assert row.route.startswith(path)
+    assert (row.prompt_tokens, row.completion_tokens) == (
+        answered.usage.prompt_tokens,
+        answered.usage.completion_tokens,
+    )
+    assert row.cost_usd == pytest.approx(answered.cost_usd)
+    assert row.confidence == pytest.approx(answered.confidence)
+    assert sum(attempt["cost_usd"] for attempt in json.loads(row.attempts)) == pytest.approx(row.cost_usd)
+    assert [attempt["verdict"] for attempt in json.loads(row.attempts)] == [
+        a.verdict for a in answered.attempts
+    ]
+    assert row.clusters.startswith("1")
+    assert 0 < row.decision_s < 1
+    assert 0 < row.total_s < 5
+    assert (row.prompt, row.answer) == (None, None)
+
+
+async def test_no_text_is_on_disk_unless_asked_for(tmp_path: Path) -> None:
+    async with dispatching(tmp_path, UNSURE, {"fault": "cut", "fault_after": 1}) as (dispatcher, _):
+        await serve(dispatcher)
+    found = b"".join(file.read_bytes() for file in tmp_path.iterdir())  # noqa: ASYNC240 - all is over
+    assert b"not escalated" in found
+    assert b"Xyzzyland" not in found
+    assert b"Plughtown" not in found
+
+
+async def test_text_is_kept_where_it_is_asked_for(tmp_path: Path) -> None:
+    async with dispatching(tmp_path, store_text=True) as (dispatcher, path):
+        await serve(dispatcher, hold_tokens=2)
+        row = await row_of(dispatcher, path)
+    assert (row.prompt, row.answer) == (PROMPT, "It is Plughtown in the north.")
+
+
+async def test_a_failure_is_written_down_with_what_it_cost(tmp_path: Path) -> None:
+    broken = {"fault": "cut", "fault_after": 2}
+    async with dispatching(tmp_path, UNSURE | {"fault": "refuse"}, broken) as (dispatcher, path):
+        assert isinstance(await failure_of(serve(dispatcher)), BackendError)
+        row = await row_of(dispatcher, path)
+    assert (row.outcome, row.model, row.route, row.confidence) == ("failed", "", "small>large", None)
+    assert row.why == "large: scripted cut after 2 tokens"
+    assert row.cost_usd == pytest.approx(100 * 8 / 1e6)
+
+
+async def test_a_failure_after_the_commitment_is_written_down(tmp_path: Path) -> None:
+    async with dispatching(tmp_path, SURE | {"fault": "cut", "fault_after": 4}) as (dispatcher, path):
+        assert isinstance(await failure_of(serve(dispatcher, hold_tokens=2)), BackendError)
+        row = await row_of(dispatcher, path)
+    assert (row.outcome, row.model, row.completion_tokens) == ("failed", "small", 4)
+
+
+@pytest.mark.parametrize("most", [0, 1, 3])
+async def test_a_client_that_goes_is_written_down_and_its_work_stops(tmp_path: Path, most: int) -> None:
+    async with dispatching(tmp_path) as (dispatcher, path):
+        request = Request((Message("user", PROMPT),), id="r1")
+        route = await dispatcher.route(request)
+        seen = 0
+        async with aclosing(dispatcher.run(request, route, hold_tokens=2)) as events:
+            async for _ in events:
+                seen += 1
+                if seen > most:
+                    break
+        small = dispatcher.fleet.backends["small"]
+        assert isinstance(small, ScriptedBackend)
+        assert (small.running, small.aborted) == (0, 1)
+        row = await row_of(dispatcher, path)
+    assert (row.outcome, row.model) == ("abandoned", "small")
+    assert row.cost_usd > 0
+
+
+async def test_a_cancelled_request_is_written_down(tmp_path: Path) -> None:
+    async with dispatching(tmp_path, {"first_token_s": 60}) as (dispatcher, path):
+        task = asyncio.create_task(serve(dispatcher))
+        small = dispatcher.fleet.backends["small"]
+        assert isinstance(small, ScriptedBackend)
+        await eventually(lambda: small.running)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert small.running == 0
+        row = await row_of(dispatcher, path)
+    assert (row.outcome, row.why, row.cost_usd) == ("abandoned", "the client went away", 0)
+
+
+async def test_a_named_model_is_asked_alone(tmp_path: Path) -> None:
+    async with dispatching(tmp_path) as (dispatcher, path):
+        answered = await serve(dispatcher, "large")
+        row = await row_of(dispatcher, path)
+    assert (answered.model, answered.why) == ("large", "pinned: the request names large")
+    assert (row.asked_model, row.strategy) == ("large", "pinned")
+
+
+async def test_the_evidence_is_asked_for_whatever_the_client_wants(tmp_path: Path) -> None:
+    async with dispatching(tmp_path) as (dispatcher, _):
+        small = dispatcher.fleet.backends["small"]
+        assert isinstance(small, ScriptedBackend)
+        for wanted in (None, 0, 5):
+            request = replace(ASKED, top_logprobs=wanted)
+            route = await dispatcher.route(request)
+            async for _ in dispatcher.run(request, route):
+                pass
+        assert [request.top_logprobs for request in small.requests] == [2, 2, 5]
+        assert dispatcher.hold_tokens == 3
+
+
+async def test_what_cannot_be_routed_is_refused(tmp_path: Path) -> None:
+    async with dispatching(tmp_path) as (dispatcher, _):
+        with pytest.raises(
+            UnknownModelError, match="the fleet has no model 'gpt'; it has: auto, small, large"
+        ):
+            await dispatcher.route(ASKED, "gpt")
+        with pytest.raises(NoCapableModelError, match="cannot call tools"):
+            await dispatcher.route(replace(ASKED, tools=({"type": "function"},)))
+        await dispatcher.fleet.drain()
+        with pytest.raises(BackendUnavailableError, match="small is stopped"):
+            await dispatcher.route(ASKED, "small")
+        with pytest.raises(BackendUnavailableError, match="no fleet member is ready"):
+            await dispatcher.route(ASKED)
+
+
+def test_a_configuration_becomes_a_dispatcher_that_is_not_started(tmp_path: Path) -> None:
+    save_state(small_state(embedder="hashing"), tmp_path / "state")
+    config = scripted_config(tmp_path, embedder="hashing", state=tmp_path / "state")
+    dispatcher = Dispatcher.from_config(config)
+    assert list(dispatcher.fleet.backends) == ["small", "large"]
+    assert dispatcher.router.state.models == ("small", "large")
+    assert dispatcher.ledger is not None
+    assert not dispatcher.ledger.path.exists()
+
+
+@pytest.mark.parametrize(("embedder", "state"), [("hashing", "nowhere"), ("path:elsewhere", "state")])
+def test_a_state_that_is_not_there_or_does_not_fit_is_refused(
+    tmp_path: Path, embedder: str, state: str
+) -> None:
+    save_state(small_state(embedder="hashing"), tmp_path / "state")
+    with pytest.raises(StateError, match=r"nowhere|fitted with embedder 'hashing', got 'path:elsewhere'"):
+        Dispatcher.from_config(scripted_config(tmp_path, embedder=embedder, state=tmp_path / state))
+
+
+async def test_a_ledger_that_cannot_be_opened_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "ledger.sqlite").mkdir()
+    router = Router(small_state(), EmbeddingQueue(AxisEmbedder()), Policy())
+    dispatcher = Dispatcher(Fleet({}), router, Ledger(tmp_path / "ledger.sqlite"))
+    with pytest.raises(ConfigError, match=r"ledger\.path"):
+        await dispatcher.start()
+    await dispatcher.drain()
+
+
+async def test_without_a_ledger_it_serves_all_the_same() -> None:
+    router = Router(small_state(), EmbeddingQueue(AxisEmbedder()), Policy())
+    dispatcher = Dispatcher(Fleet({"small": scripted("small", "It is Paris.", **SURE)}), router)
+    await dispatcher.start()
+    assert (await serve(dispatcher)).model == "small"
+    await dispatcher.drain()
+
+
+async def test_a_hundred_at_once_are_a_hundred_rows(tmp_path: Path) -> None:
+    async with dispatching(tmp_path, UNSURE | {"token_s": 0.001}) as (dispatcher, path):
+        answers = await asyncio.gather(*(serve(dispatcher, hold_tokens=2) for _ in range(100)))
+        assert {answered.model for answered in answers} == {"large"}
+        assert all(
+            b.running == 0 for b in dispatcher.fleet.backends.values() if isinstance(b, ScriptedBackend)
+        )
+        await dispatcher.drain()
+    rows = read_ledger(path)
+    assert len(rows) == 100
+    assert sum(row.cost_usd for row in rows) == pytest.approx(sum(answered.cost_usd for answered in answers))

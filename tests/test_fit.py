@@ -1,0 +1,200 @@
+"""Fitting a router state: the same rows give the same state, and its confidence means what it says."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from router_fixtures import ASKED
+from server_fixtures import member
+from test_state import assert_same
+
+from pinnace.config import Policy
+from pinnace.errors import TableError
+from pinnace.eval.fitting import fit_table, task_means
+from pinnace.eval.table import OutcomeTable
+from pinnace.models.card import card_of
+from pinnace.models.completion import TokenLogprob
+from pinnace.router.embedder import HashingEmbedder
+from pinnace.router.embedding_queue import EmbeddingQueue
+from pinnace.router.evidence import Evidence, evidence_of
+from pinnace.router.fit import cluster_quality, expected_calibration_error, fit_logistic
+from pinnace.router.gate import POOLED, features_of
+from pinnace.router.router import Router
+from pinnace.router.state import RouterState, load_state, save_state
+
+COUNTRIES = ("France", "Italy", "Spain", "Peru", "Japan", "Kenya", "Chile", "Egypt", "Nepal", "Cuba")
+EMBEDDER = HashingEmbedder(64)
+
+
+def table_of(n: int = 300, seed: int = 0, *, evidence: bool = True) -> OutcomeTable:
+    """Capitals, of which `small` knows most, and sums, of which it knows few; `large` knows all but few.
+
+    `small` claims of each of its four tokens the probability with which it is indeed right.
+    """
+    random = np.random.default_rng(seed)
+    is_sum = random.random(n) < 0.5
+    chance = np.where(is_sum, random.beta(1, 4, n), random.beta(4, 1, n))
+    right = (random.random(n) < chance).astype(float)
+    large = (random.random(n) < 0.95).astype(float)
+    prompts = [
+        f"Add {random.integers(99)} and {random.integers(99)} please"
+        if s
+        else f"Name the capital of {random.choice(COUNTRIES)} now"
+        for s in is_sum
+    ]
+    return OutcomeTable(
+        ids=tuple(f"r{i}" for i in range(n)),
+        tasks=tuple("sums" if s else "capitals" for s in is_sum),
+        prompts=tuple(prompts),
+        models=("small", "large"),
+        scores=np.stack([right, large], axis=1),
+        costs=np.full((n, 2), np.nan),
+        evidence={"small": tuple(entry_of(float(c)) for c in chance)} if evidence else {},
+    )
+
+
+def entry_of(chance: float) -> dict[str, Any]:
+    """What the evidence column of a table holds for an answer of four tokens that claim `chance`."""
+    tokens = [TokenLogprob("x", float(np.log(chance)), (("x", -0.1), ("y", -1.1)))] * 4
+    whole, prefix = evidence_of(tokens, "stop"), evidence_of(tokens[:2], None)
+    assert whole is not None
+    assert prefix is not None
+    return {"whole": whole.as_dict(), "prefix": prefix.as_dict(), "completion_tokens": 4}
+
+
+def fitted(table: OutcomeTable, *, clusters: int = 2, seed: int = 0) -> RouterState:
+    return fit_table(table, EMBEDDER, clusters=clusters, hold_tokens=2, seed=seed, sources=["made up"])
+
+
+@pytest.fixture(scope="module")
+def state() -> RouterState:
+    return fitted(table_of(600))
+
+
+def test_the_same_rows_and_seed_give_the_same_state(state: RouterState) -> None:
+    again = fitted(table_of(600))
+    assert_same(state, again)
+    np.testing.assert_array_equal(state.confidences, again.confidences)
+
+
+def test_it_knows_where_it_came_from(state: RouterState) -> None:
+    found = state.provenance
+    assert (found.embedder, found.rows, found.seed, found.sources) == ("hashing", 600, 0, ("made up",))
+    assert set(found.tasks) == {"sums", "capitals"}
+    other = fitted(replace(table_of(), scores=1 - table_of().scores))
+    assert other.provenance.table_sha256 != found.table_sha256
+
+
+def test_clusters_are_the_kinds_of_requests_and_quality_is_theirs(state: RouterState) -> None:
+    vectors = EMBEDDER.embed(["Add 5 and 6 please", "Name the capital of Cuba now"])
+    (sums, capitals), _ = np.split(state.clusters.membership(vectors)[0], [1], axis=1)
+    small, large = state.quality[:, 0], state.quality[:, 1]
+    assert sums != capitals
+    assert small[sums[0]] < 0.35
+    assert small[capitals[0]] > 0.65
+    assert (large > 0.85).all()
+    assert (state.quality_sd < 0.1).all()
+
+
+def test_the_gate_is_calibrated_on_rows_that_it_has_not_seen(state: RouterState) -> None:
+    fresh = table_of(2000, seed=1)
+    router = Router(state, EmbeddingQueue(EMBEDDER), Policy())
+    card = card_of(member("small", {"answer": "x"}), backend="scripted")
+    confidence: list[float] = []
+    for vector, entry in zip(EMBEDDER.embed(fresh.prompts), fresh.evidence["small"], strict=True):
+        assert entry is not None
+        route = router.decide(vector, ASKED, [card])
+        confidence.append(router.judge(route, card, [evidence_of_entry(entry)], is_whole=True))
+    assert expected_calibration_error(np.array(confidence), fresh.scores[:, 0]) < 0.08
+    metrics = state.provenance.metrics
+    assert metrics["small/whole/auroc"] > 0.8
+    assert metrics["small/whole/ece"] < 0.1
+    assert metrics["small/whole/rows"] == 600
+
+
+def evidence_of_entry(entry: Mapping[str, Any]) -> Evidence:
+    return Evidence(**entry["whole"])
+
+
+def test_only_models_with_evidence_have_a_gate(state: RouterState) -> None:
+    assert set(state.gate.whole) == set(state.gate.prefix) == {"small", POOLED}
+    assert np.isfinite(state.confidences[:, 0]).all()
+    assert np.isnan(state.confidences[:, 1]).all()
+    assert (np.diff(state.confidences[:, 0], axis=1) >= 0).all()
+
+
+def test_without_evidence_there_is_no_gate_at_all() -> None:
+    state = fitted(table_of(evidence=False))
+    assert (dict(state.gate.whole), dict(state.gate.prefix)) == ({}, {})
+    assert np.isnan(state.confidences).all()
+    assert state.provenance.metrics == {}
+
+
+def test_what_was_not_run_is_passed_over() -> None:
+    table = table_of()
+    scores = table.scores.copy()
+    scores[::2, 1] = np.nan
+    state = fitted(replace(table, scores=scores))
+    assert np.isfinite(state.quality).all()
+    assert state.overall[1, 0] == pytest.approx(np.nanmean(scores[:, 1]))
+
+
+def test_it_comes_back_from_disk_and_judges_the_same(state: RouterState, tmp_path: Path) -> None:
+    save_state(state, tmp_path / "state")
+    assert_same(load_state(tmp_path / "state"), state)
+
+
+def test_there_are_at_most_a_tenth_as_many_clusters_as_rows() -> None:
+    assert len(fitted(table_of(60), clusters=50).clusters.labels) == 6
+
+
+def test_too_few_rows_are_refused() -> None:
+    with pytest.raises(TableError, match="expected at least 50 rows to fit a router state, got 49"):
+        fitted(table_of(49))
+
+
+def test_task_means_are_of_what_was_run() -> None:
+    table = table_of(60)
+    scores = table.scores.copy()
+    scores[:, 1] = np.nan
+    means = task_means(replace(table, scores=scores))
+    assert sum(found["rows"] for found in means.values()) == 60
+    assert all("large" not in found for found in means.values())
+
+
+def test_a_cluster_that_tells_nothing_has_the_models_mean() -> None:
+    random = np.random.default_rng(0)
+    values = random.random((400, 1))
+    members = random.integers(0, 4, 400)
+    means, sds = cluster_quality(values, members, 5)
+    np.testing.assert_allclose(means, values.mean(), atol=0.05)
+    assert means[4, 0] == pytest.approx(values.mean())
+    assert (sds > 0).all()
+
+
+def test_clusters_that_differ_keep_their_means() -> None:
+    members = np.repeat([0, 1], 200)
+    values = np.where(members == 0, 0.1, 0.9)[:, None] + np.random.default_rng(0).normal(0, 0.05, (400, 1))
+    means, _ = cluster_quality(values, members, 2)
+    np.testing.assert_allclose(means[:, 0], [0.1, 0.9], atol=0.02)
+
+
+def test_the_calibration_error_is_that_worked_out_by_hand() -> None:
+    confidence = np.array([0.1, 0.2, 0.8, 0.9])
+    right = np.array([0.0, 1.0, 1.0, 1.0])
+    assert expected_calibration_error(confidence, right, bins=2) == pytest.approx((0.35 + 0.15) / 2)
+    assert expected_calibration_error(right, right) == 0
+
+
+def test_a_logistic_finds_what_the_rows_were_made_with() -> None:
+    random = np.random.default_rng(0)
+    features = random.normal(3, 2, (4000, 1))
+    chance = 1 / (1 + np.exp(-(features[:, 0] - 3)))
+    logistic = fit_logistic(features, (random.random(4000) < chance).astype(float))
+    assert [logistic.probability([x]) for x in (1.0, 3.0, 5.0)] == pytest.approx(
+        [0.119, 0.5, 0.881], abs=0.03
+    )
+    assert len(features_of(evidence_of_entry(entry_of(0.5)), 0.5)) == 17
