@@ -6,7 +6,7 @@ from contextlib import aclosing, suppress
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from router_fixtures import ASKED, ToldBackend, cascade_of, failure, run, scripted, token, verdicts
 from server_fixtures import eventually, member
@@ -385,7 +385,6 @@ def card_cost(backend: Counting, usage: Usage) -> float:
     return backend.card.cost(usage)
 
 
-@settings(deadline=None)
 @given(cascades())
 def test_every_request_has_one_answer_or_one_error(
     found: tuple[Cascade, list[Counting], int | None],
@@ -412,7 +411,6 @@ def test_every_request_has_one_answer_or_one_error(
     check_charges(cascade, backends)
 
 
-@settings(deadline=None)
 @given(cascades(), st.integers(0, 40))
 def test_a_cancelled_request_leaves_nothing_running_and_charges_what_was_spent(
     found: tuple[Cascade, list[Counting], int | None], steps: int
@@ -431,7 +429,6 @@ def test_a_cancelled_request_leaves_nothing_running_and_charges_what_was_spent(
     check_charges(cascade, backends)
 
 
-@settings(deadline=None)
 @given(cascades(), st.integers(0, 12))
 def test_a_consumer_that_stops_reading_leaves_nothing_running(
     found: tuple[Cascade, list[Counting], int | None], most: int

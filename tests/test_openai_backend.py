@@ -352,11 +352,11 @@ async def test_a_next_token_that_does_not_come_in_time(more: list[object]) -> No
 
 
 async def test_a_slow_reader_is_no_stall() -> None:
-    async with remote(*words("a", "b", "c"), timeouts=FAST | {"stall_s": 0.05}) as (backend, _):
+    async with remote(*words("a", "b", "c"), timeouts=FAST | {"stall_s": 0.2}) as (backend, _):
         said: list[str] = []
         async for delta in backend.stream(ASKED):
             said.append(delta.text)
-            await asyncio.sleep(0.08)
+            await asyncio.sleep(0.25)
     assert "".join(said) == "abc"
 
 
@@ -418,7 +418,7 @@ async def test_an_error_that_never_ends_is_not_read_to_its_end() -> None:
 
 
 async def test_an_error_whose_body_hangs_is_told_all_the_same() -> None:
-    error = await error_of(b"{", hang, status=500, timeouts=FAST | {"first_token_s": 0.2})
+    error = await error_of(b"{", hang, status=500, timeouts=FAST | {"first_token_s": 0.5})
     assert str(error) == "large: answered 500 Internal Server Error"
 
 
@@ -490,11 +490,12 @@ async def test_closing_the_stream_closes_the_connection() -> None:
         await eventually(lambda: not place.open)
 
 
-async def test_cancelling_closes_the_connection_at_any_point() -> None:
+async def test_cancelling_closes_the_connection_at_any_point_after_the_request() -> None:
     said = [pause(0.005), *(part for word in "abcde" for part in (event(choice(word)), pause(0.005)))]
     async with remote(*said, *words("f")) as (backend, place):
         for step in range(12):
             task = asyncio.create_task(deltas_of(backend))
+            await eventually(lambda: len(place.asked) == step + 1)  # noqa: B023 - it is asked right here
             await asyncio.sleep(0.004 * step)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
@@ -504,7 +505,7 @@ async def test_cancelling_closes_the_connection_at_any_point() -> None:
 
 
 async def test_draining_waits_for_what_runs_and_lets_nothing_new_in() -> None:
-    async with remote(event(choice("It")), pause(0.05), *words(" is")) as (backend, _):
+    async with remote(event(choice("It")), pause(0.3), *words(" is")) as (backend, _):
         running = asyncio.create_task(deltas_of(backend))
         await eventually(lambda: backend.running)
         draining = asyncio.create_task(backend.drain())
@@ -530,8 +531,8 @@ async def test_many_at_once_each_get_their_own() -> None:
 @pytest.mark.parametrize(
     ("said", "why"),
     [
-        ([hang], "large: no token within 0.2 s"),
-        ([event(choice("", role="assistant")), hang], "large: no token within 0.2 s"),
+        ([hang], "large: no token within 0.5 s"),
+        ([event(choice("", role="assistant")), hang], "large: no token within 0.5 s"),
         ([reset], "large: the connection broke (RemoteProtocolError)"),
         ([PAGE], "large: expected server-sent events, got something else"),
         ([event(choice("", role="assistant")), event(error="full")], "large: broke off: full"),
@@ -542,7 +543,7 @@ async def test_where_the_remote_model_fails_the_small_answer_is_returned(
     said: list[object], why: str, hold_tokens: int | None
 ) -> None:
     small = scripted("small", "I think it is Paris.", probability=0.2)
-    async with remote(*said, timeouts=FAST | {"first_token_s": 0.2}) as (backend, _):
+    async with remote(*said, timeouts=FAST | {"first_token_s": 0.5}) as (backend, _):
         ran = await run(cascade_of(small, backend), hold_tokens)
         assert (ran.text(), ran.answered.model) == ("I think it is Paris.", "small")
         assert ran.answered.why == f"not escalated: {why}"
