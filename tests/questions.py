@@ -36,7 +36,8 @@ _WORD_PROBLEMS = {
     "How many apples does she have now?": "21",
     "A train travels 60 miles an hour for 3 hours and then 40 miles an hour for 2 hours. "
     "How many miles does it travel in all?": "260",
-    "Tom saves 15 dollars a week for 8 weeks and spends 45 dollars. How many dollars does he have left?": "75",
+    "Tom saves 15 dollars a week for 8 weeks and spends 45 dollars. "
+    "How many dollars does he have left?": "75",
     "A box holds 24 pencils. How many pencils are in 7 boxes if 13 pencils are lost?": "155",
     "Maria reads 18 pages a day. How many days does she need for a book of 270 pages?": "15",
     "A farmer has 9 rows of 14 trees and plants 3 more rows. How many trees does he have?": "168",

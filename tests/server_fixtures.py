@@ -50,6 +50,10 @@ class ScriptedRouter:
     def stop(self) -> None:
         """Nothing to stop."""
 
+    def can_judge(self, card: ModelCard) -> bool:
+        """It judges every answer."""
+        return True
+
     async def route(self, request: Request, cards: Sequence[ModelCard], pinned: str | None = None) -> Route:
         if self.bug is not None:
             raise self.bug

@@ -21,7 +21,7 @@ from pinnace.router.embedder import HashingEmbedder
 from pinnace.router.embedding_queue import EmbeddingQueue
 from pinnace.router.evidence import Evidence, evidence_of
 from pinnace.router.fit import cluster_quality, expected_calibration_error, fit_logistic
-from pinnace.router.gate import POOLED, features_of
+from pinnace.router.gate import features_of
 from pinnace.router.router import Router
 from pinnace.router.state import RouterState, load_state, save_state
 
@@ -120,7 +120,7 @@ def evidence_of_entry(entry: Mapping[str, Any]) -> Evidence:
 
 
 def test_only_models_with_evidence_have_a_gate(state: RouterState) -> None:
-    assert set(state.gate.whole) == set(state.gate.prefix) == {"small", POOLED}
+    assert set(state.gate.whole) == set(state.gate.prefix) == {"small"}
     assert np.isfinite(state.confidences[:, 0]).all()
     assert np.isnan(state.confidences[:, 1]).all()
     assert (np.diff(state.confidences[:, 0], axis=1) >= 0).all()

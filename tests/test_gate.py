@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from router_fixtures import logistic_on
 
 from pinnace.router.evidence import FEATURES, Evidence
-from pinnace.router.gate import POOLED, Gate, Logistic, features_of, log_odds, sigmoid
+from pinnace.router.gate import Gate, Logistic, features_of, log_odds, sigmoid
 
 EVIDENCE = Evidence(-0.5, -2.0, -1.0, -0.1, 1.5, 0.25, 2.0, 1.0)
 
@@ -41,14 +41,14 @@ def test_each_stage_and_each_model_has_its_own() -> None:
     assert judged(gate, is_whole=False) == pytest.approx(sigmoid(-2.0))
 
 
-def test_a_model_without_one_takes_the_pooled_one_and_else_the_prior() -> None:
-    gate = Gate({POOLED: logistic_on("mean", 2.0, 0.0)}, {})
-    assert judged(gate, "other") == pytest.approx(sigmoid(-1.0))
-    assert judged(gate, "other", is_whole=False, prior=0.3) == 0.3
+def test_a_model_without_one_keeps_the_prior() -> None:
+    gate = Gate({"small": logistic_on("mean", 2.0, 0.0)}, {})
+    assert judged(gate, "other", prior=0.3) == 0.3
+    assert judged(gate, "small", is_whole=False, prior=0.3) == 0.3
 
 
 def test_only_a_model_with_a_calibration_of_its_own_can_be_judged() -> None:
-    gate = Gate({"small": logistic_on("mean", 1, 0), POOLED: logistic_on("mean", 1, 0)}, {})
+    gate = Gate({"small": logistic_on("mean", 1, 0)}, {})
     assert gate.can_judge("small")
     assert not gate.can_judge("large")
 

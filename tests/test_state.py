@@ -87,10 +87,22 @@ def test_another_format_is_refused(folder: Path) -> None:
 
 
 def test_files_that_disagree_are_refused(folder: Path) -> None:
-    arrays = json.loads((folder / "state.json").read_text(encoding="utf-8"))["arrays"]
-    change(folder, arrays=arrays | {"quality": [3, 2]})
+    models = json.loads((folder / "state.json").read_text(encoding="utf-8"))["models"]
+    change(folder, models=[*models, "one-more"])
     with pytest.raises(StateError, match=r"state\.json expects arrays"):
         load_state(folder)
+
+
+def test_nothing_but_a_router_state_is_written_over(folder: Path, tmp_path: Path) -> None:
+    state = load_state(folder)
+    save_state(state, folder)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.txt").write_text("years of work", encoding="utf-8")
+    for wrong in (other, other / "thesis.txt"):
+        with pytest.raises(StateError, match="expected a router state or nothing to write over"):
+            save_state(state, wrong)
+    assert (other / "thesis.txt").read_text(encoding="utf-8") == "years of work"
 
 
 def test_the_default_state_ships_and_says_where_it_came_from() -> None:

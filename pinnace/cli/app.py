@@ -37,7 +37,7 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except PinnaceError as error:
-        stderr.print(f"[red]error:[/red] {error}", highlight=False, markup=True)
+        stderr.print("error:", str(error), highlight=False, markup=False, soft_wrap=True)
         raise SystemExit(2 if isinstance(error, BAD_USAGE) else 1) from None
 
 

@@ -28,6 +28,7 @@ from pinnace.eval.table_file import read_table, write_table
 from pinnace.models.backend import Backend
 from pinnace.models.fleet import make_backend
 
+SPLITS = ("fit", "held")
 evaluate = typer.Typer(help="Measure models and routing.", no_args_is_help=True)
 app.add_typer(evaluate, name="eval")
 
@@ -59,6 +60,8 @@ def live(
     Resumes where an interrupted run stopped.
     Example: [bold]pinnace eval live gsm8k boolq -o outcomes.parquet[/bold]
     """
+    if split not in SPLITS:
+        raise ConfigError(f"--split: expected one of {', '.join(SPLITS)}, got {split!r}")
     quiet_engines()
     tables = [read_table(path) for path in recorded or ()]
     examples: list[Example] = []

@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.metadata import version
+from math import isfinite, nan
 from typing import Any
 
 import numpy as np
 
 from pinnace.errors import TableError
-from pinnace.eval.table import OutcomeTable
+from pinnace.eval.table import FloatArray, OutcomeTable
 from pinnace.router.evidence import FEATURES, Evidence
 from pinnace.router.fit import FitRows, fit_state
 from pinnace.router.gate import STAGES
@@ -75,16 +76,31 @@ def task_means(table: OutcomeTable) -> dict[str, dict[str, float]]:
 
 
 def _stage(table: OutcomeTable, model: str, stage: str) -> tuple[Evidence | None, ...]:
-    return tuple(_evidence((entry or {}).get(stage)) for entry in table.evidence[model])
+    entries = enumerate(table.evidence[model], start=1)
+    return tuple(
+        _evidence((entry or {}).get(stage), f"row {row}, evidence:{model}") for row, entry in entries
+    )
 
 
-def _evidence(features: Mapping[str, Any] | None) -> Evidence | None:
-    return None if features is None else Evidence(**{name: float(features[name]) for name in FEATURES})
+def _evidence(features: Any, where: str) -> Evidence | None:
+    if features is None:
+        return None
+    try:
+        values = {name: float(features[name]) for name in FEATURES}
+    except (KeyError, TypeError, ValueError):
+        values = {}
+    if not values or not all(isfinite(value) for value in values.values()):
+        raise TableError(f"{where}: expected finite numbers for {', '.join(FEATURES)}, got {features!r}")
+    return Evidence(**values)
 
 
-def _tokens(table: OutcomeTable, model: str) -> np.ndarray[Any, Any]:
+def _tokens(table: OutcomeTable, model: str) -> FloatArray:
     entries = table.evidence.get(model, (None,) * len(table))
-    return np.array([float((entry or {}).get("completion_tokens", np.nan)) for entry in entries])
+    return np.array([_count((entry or {}).get("completion_tokens")) for entry in entries], dtype=np.float64)
+
+
+def _count(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) and value >= 0 else nan
 
 
 def _digest(table: OutcomeTable) -> str:

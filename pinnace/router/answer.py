@@ -13,7 +13,7 @@ class Attempt:
     """One try of one rung, charged for every token it spent.
 
     `accepted`: its text is the answer; `climbed`: judged too doubtful; `failed`: the backend could not;
-    `abandoned`: the client went away or the answer broke off. `confidence` is the probability that it is
+    `abandoned`: the client went away. `confidence` is the probability that it is
     right (the gate's, or the router's estimate where the backend gives no evidence).
     """
 

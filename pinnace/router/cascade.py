@@ -8,6 +8,7 @@ answer: where the next rung fails, the best answer in hand is returned and says 
 from asyncio import CancelledError
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 
 from pinnace.errors import BackendError, RequestError
 from pinnace.models.backend import Backend
@@ -22,18 +23,32 @@ Judge = Callable[[ModelCard, tuple[Evidence, ...], bool], float]
 """From a model, the evidence of each choice, and whether the answer is whole, to P(right)."""
 
 GONE = "the client went away"
+EVIDENCE_LOGPROBS = 2
+"""Alternatives per position that the gate's margins need."""
 
 
 class Cascade:
-    """Runs one route for one request; `attempts` and `committed` can be read at any time, failed or not."""
+    """Runs one route for one request; `attempts` and `committed` can be read at any time, failed or not.
 
-    def __init__(self, request: Request, route: Route, backends: Mapping[str, Backend], judge: Judge) -> None:
+    :param is_judged: whether a model's answers are judged: those are asked for with log-probabilities,
+        which some remote servers refuse.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        route: Route,
+        backends: Mapping[str, Backend],
+        judge: Judge,
+        is_judged: Callable[[ModelCard], bool] = lambda card: True,
+    ) -> None:
         self.request = request
         self.route = route
         self.attempts: list[Attempt] = []
         self.committed: Committed | None = None
         self._backends = backends
         self._judge = judge
+        self._is_judged = is_judged
         self._doubted: list[Draft] = []
         self._failure: BackendError | RequestError | None = None
 
@@ -61,6 +76,12 @@ class Cascade:
         self._charge(draft, "accepted", committed.why)
         yield self._account(draft, committed)
 
+    def _asked_of(self, card: ModelCard) -> Request:
+        """The request as this model gets it."""
+        if not self._is_judged(card):
+            return self.request
+        return replace(self.request, top_logprobs=max(self.request.top_logprobs or 0, EVIDENCE_LOGPROBS))
+
     async def _settle(self, hold_tokens: int | None) -> tuple[Draft, Committed]:
         """Find the draft that answers: up the ladder, then what was doubted there, then the fallbacks."""
         for rung in self.route.rungs:
@@ -77,7 +98,8 @@ class Cascade:
 
     async def _try(self, rung: Rung, hold_tokens: int | None) -> Draft | None:
         """The draft of `rung`, still open, where it is good enough; else None, and the draft is charged."""
-        draft = Draft(self._backends[rung.model], self.request)
+        backend = self._backends[rung.model]
+        draft = Draft(backend, self._asked_of(backend.card))
         try:
             draft.confidence = confidence = await self._confidence(rung, draft, hold_tokens)
         except (BackendError, RequestError) as error:

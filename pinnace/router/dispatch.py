@@ -3,7 +3,6 @@
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import replace
 
 from pinnace.config import Config
 from pinnace.errors import BackendUnavailableError
@@ -21,8 +20,6 @@ from pinnace.router.router import Router
 from pinnace.router.state import default_state, load_state
 
 AUTO = "auto"
-EVIDENCE_LOGPROBS = 2
-"""Alternatives per position that the gate's margins need."""
 
 
 class Dispatcher:
@@ -92,8 +89,8 @@ class Dispatcher:
         :param hold_tokens: judge a stream after this many tokens; None judges whole answers.
         :param model: what the client asked for, for the ledger.
         """
-        asked = replace(request, top_logprobs=max(request.top_logprobs or 0, EVIDENCE_LOGPROBS))
-        cascade = Cascade(asked, route, self.fleet.backends, self._judge(route))
+        judged = self.router.can_judge
+        cascade = Cascade(request, route, self.fleet.backends, self._judge(route), judged)
         record = _Record(request, route, model)
         try:
             async with aclosing(cascade.run(hold_tokens)) as events:

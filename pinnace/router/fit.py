@@ -16,14 +16,15 @@ from sklearn.model_selection import KFold  # pyright: ignore
 
 from pinnace.router.clusters import Clusters
 from pinnace.router.evidence import FEATURES, Evidence
-from pinnace.router.gate import POOLED, STAGES, Gate, Logistic, features_of
+from pinnace.router.gate import STAGES, Gate, Logistic, features_of
 from pinnace.router.labels import label_clusters
 from pinnace.router.state import QUANTILES, Provenance, RouterState
 from pinnace.router.types import FloatArray, IntArray
 
 FOLDS = 5
 MIN_JUDGED = 60
-"""Scored answers with evidence below which a model gets no gate of its own."""
+MIN_OF_EACH = 10
+"""Scored answers with evidence, and right and wrong ones among them, below which a model gets no gate."""
 MIN_CLUSTER = 30
 """Judged answers below which a cluster borrows the spread of confidence of all rows."""
 
@@ -52,9 +53,10 @@ def fit_state(rows: FitRows, provenance: Provide, *, k: int, hold_tokens: int, s
     """Fit a router state.
 
     :param provenance: makes the provenance from the metrics that the fit reached.
-    :param k: clusters, at most a tenth of the rows.
+    :param k: clusters, at most a tenth of the rows and one per distinct vector.
     """
-    centroids = fit_centroids(rows.vectors, min(k, max(1, len(rows.prompts) // 10)), seed=seed)
+    most = min(max(1, len(rows.prompts) // 10), len(np.unique(rows.vectors, axis=0)))
+    centroids = fit_centroids(rows.vectors, min(k, most), seed=seed)
     members = np.argmax(rows.vectors @ centroids.T, axis=1)
     labels = label_clusters(rows.prompts, members, len(centroids))
     clusters = Clusters(centroids, labels, familiar_range(rows.vectors, centroids))
@@ -137,25 +139,18 @@ def _fit_gates(rows: FitRows, priors: FloatArray, seed: int) -> tuple[Gate, Floa
     """The gate, each row's cross-validated confidence in whole answers (n, m), and the metrics."""
     confidences = np.full_like(rows.scores, np.nan)
     fitted: dict[str, dict[str, Logistic]] = {stage: {} for stage in STAGES}
-    pooled: dict[str, list[tuple[FloatArray, FloatArray]]] = {stage: [] for stage in STAGES}
     metrics: dict[str, float] = {}
     for column, model in enumerate(rows.models):
         for stage, evidence in rows.evidence.get(model, {}).items():
             judged, features = _judged(evidence, rows.scores[:, column], priors[:, column])
             right = rows.scores[judged, column]
-            if len(judged) < MIN_JUDGED or len(np.unique(right >= 0.5)) < 2:
+            if not _is_enough(right):
                 continue
             held_out = _cross_validated(features, right, seed)
             fitted[stage][model] = fit_logistic(features, right)
-            pooled[stage].append((features, right))
             metrics |= _metrics(f"{model}/{stage}", held_out, right, features[:, FEATURES.index("mean")])
             if stage == "whole":
                 confidences[judged, column] = held_out
-    for stage, parts in pooled.items():
-        if parts:
-            fitted[stage][POOLED] = fit_logistic(
-                np.concatenate([f for f, _ in parts]), np.concatenate([r for _, r in parts])
-            )
     return Gate(fitted["whole"], fitted["prefix"]), confidences, metrics
 
 
@@ -179,6 +174,12 @@ def expected_calibration_error(confidence: FloatArray, right: FloatArray, bins: 
     parts = [part for part in np.array_split(order, bins) if len(part)]
     gaps = [abs(confidence[part].mean() - right[part].mean()) for part in parts]
     return float(np.average(gaps, weights=[len(part) for part in parts]))
+
+
+def _is_enough(right: FloatArray) -> bool:
+    """Whether there are answers enough to fit a gate on and to cross-validate it."""
+    rights = int((right >= 0.5).sum())
+    return len(right) >= MIN_JUDGED and min(rights, len(right) - rights) >= MIN_OF_EACH
 
 
 def _judged(

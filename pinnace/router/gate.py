@@ -11,8 +11,6 @@ from math import exp, log
 
 from pinnace.router.evidence import FEATURES, Evidence
 
-POOLED = "*"
-"""The gate of models that have none of their own: fitted on all models together."""
 STAGES = ("whole", "prefix")
 
 
@@ -48,7 +46,7 @@ class Gate:
     def judge(self, model: str, evidence: Evidence, *, prior: float, is_whole: bool) -> float:
         """P(right) of an answer of `model`; `prior` is the router's estimate for this request."""
         stage = self.whole if is_whole else self.prefix
-        logistic = stage.get(model) or stage.get(POOLED)
+        logistic = stage.get(model)
         return prior if logistic is None else logistic.probability(features_of(evidence, prior))
 
 

@@ -40,7 +40,7 @@ class _Located:
     familiarity: float
 
     def blend(self, here: FloatArray, elsewhere: float | FloatArray) -> FloatArray:
-        """The mean of `here` (k, ...) over the request's clusters; the stranger, the nearer to `elsewhere`."""
+        """The mean of `here` (k, ...) over the request's clusters; strange ones are nearer to `elsewhere`."""
         near = self.weights @ here[self.clusters]
         blended = self.familiarity * near + (1 - self.familiarity) * elsewhere
         return np.asarray(blended, dtype=np.float64)
@@ -114,8 +114,15 @@ class Router:
         took = time.perf_counter() - began
         return Route(rungs, strategy, why, self._matches(located), located.familiarity, estimates, took)
 
+    def can_judge(self, card: ModelCard) -> bool:
+        """Whether there is a calibrated gate for this model."""
+        return self.state.gate.can_judge(card.estimates)
+
     def judge(self, route: Route, card: ModelCard, evidence: Sequence[Evidence], *, is_whole: bool) -> float:
-        """P(right) of an answer of `card`'s model under `route`: the mean over its choices."""
+        """P(right) of an answer of `card`'s model under `route`, the mean over its choices.
+
+        Without a gate for the model it is the estimate that the route rests on.
+        """
         prior = next((e.quality for e in route.estimates if e.model == card.name), 0.5)
         judge = self.state.gate.judge
         found = [judge(card.estimates, each, prior=prior, is_whole=is_whole) for each in evidence]
@@ -158,7 +165,7 @@ class Router:
     def _prospect(self, located: _Located, estimate: ModelEstimate, card: ModelCard) -> Prospect:
         column = self._column(card)
         confidences: tuple[float, ...] = ()
-        if column is not None and self.state.gate.can_judge(card.estimates):
+        if column is not None and self.can_judge(card):
             everywhere = self.state.confidences[:, column].mean(axis=0)
             spread = located.blend(self.state.confidences[:, column], everywhere)
             confidences = () if np.isnan(spread).any() else tuple(spread.tolist())

@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,6 @@ class _Header:
     overall: tuple[tuple[float, float], ...]
     gate: Gate
     provenance: Provenance
-    arrays: Mapping[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
 
 
 _HeaderAdapter = TypeAdapter(_Header)
@@ -100,9 +99,17 @@ def load_state(folder: Path) -> RouterState:
     if header.format != FORMAT:
         raise StateError(f"{folder}: expected a router state of format {FORMAT}, got {header.format}")
     shapes = {name: tuple(arrays[name].shape) for name in _ARRAYS if name in arrays}
-    if shapes != dict(header.arrays):
-        raise StateError(f"{folder}: state.json expects arrays {dict(header.arrays)!r}, got {shapes!r}")
+    expected = _shapes(header, shapes.get("centroids", (0, 0)))
+    if shapes != expected:
+        raise StateError(f"{folder}: state.json expects arrays {expected!r}, got {shapes!r}")
     return _assemble(header, {name: np.asarray(arrays[name], dtype=np.float64) for name in _ARRAYS})
+
+
+def _shapes(header: _Header, centroids: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    """The shapes that go with the header's labels and models."""
+    k, m = len(header.labels), len(header.models)
+    each = {"quality": (k, m), "quality_sd": (k, m), "output_tokens": (k, m)}
+    return {"centroids": (k, centroids[-1]), **each, "confidences": (k, m, QUANTILES)}
 
 
 def _assemble(header: _Header, arrays: Mapping[str, FloatArray]) -> RouterState:
@@ -121,7 +128,13 @@ def _assemble(header: _Header, arrays: Mapping[str, FloatArray]) -> RouterState:
 
 
 def save_state(state: RouterState, folder: Path) -> None:
-    """Write `state` beside `folder`, then put it in its place whole."""
+    """Write `state` beside `folder`, then put it in its place whole.
+
+    :raises StateError: when something else than a router state lies there.
+    """
+    folder = folder.absolute()
+    if not can_replace(folder):
+        raise StateError(f"{folder}: expected a router state or nothing to write over, got something else")
     arrays = {
         "centroids": state.clusters.centroids,
         "quality": state.quality,
@@ -138,7 +151,6 @@ def save_state(state: RouterState, folder: Path) -> None:
         overall=tuple((float(quality), float(tokens)) for quality, tokens in state.overall),
         gate=state.gate,
         provenance=state.provenance,
-        arrays={name: tuple(array.shape) for name, array in arrays.items()},
     )
     beside = folder.with_name(f".{folder.name}.{os.getpid()}")
     beside.mkdir(parents=True)
@@ -154,6 +166,14 @@ def save_state(state: RouterState, folder: Path) -> None:
         _put_in_place(beside, folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def can_replace(folder: Path) -> bool:
+    """Whether a state may be written to `folder`: it is not there, is empty, or holds a router state."""
+    if not folder.exists():
+        return True
+    names = {entry.name for entry in folder.iterdir()} if folder.is_dir() else {"a file"}
+    return names <= {"state.json", "arrays.safetensors"}
 
 
 def _put_in_place(beside: Path, folder: Path) -> None:
