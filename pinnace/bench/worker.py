@@ -26,6 +26,7 @@ class Worker:
 
     def __init__(self, name: str, process: asyncio.subprocess.Process, log: Path) -> None:
         self.name = name
+        self.pid = process.pid
         self._process = process
         self._log = log
         self._is_busy = False

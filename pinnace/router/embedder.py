@@ -58,6 +58,7 @@ class SentenceEmbedder:
 
 def _load(folder: Path) -> Any:
     torch: Any = importlib.import_module("torch")
+    torch.set_num_threads(1)  # as quick for short texts, and it leaves a core to the engines
     importlib.import_module("transformers.utils.logging").disable_progress_bar()  # no bar among log lines
     sentence_transformers: Any = importlib.import_module("sentence_transformers")
     model: Any = sentence_transformers.SentenceTransformer(
