@@ -27,6 +27,7 @@ class Request:
 
     A sampling field left at None takes the model card's default. `top_logprobs` is how many
     alternatives per position to return (0: the chosen token's log-probability alone; None: none).
+    `is_read_whole` says that nobody looks at the answer before its end, so that deltas may be long.
     """
 
     messages: tuple[Message, ...]
@@ -40,6 +41,7 @@ class Request:
     stop: tuple[str, ...] = ()
     seed: int | None = None
     top_logprobs: int | None = None
+    is_read_whole: bool = False
     tools: tuple[Mapping[str, Any], ...] = ()
     tool_choice: str | Mapping[str, Any] | None = None
     response_format: Mapping[str, Any] | None = None

@@ -1,31 +1,74 @@
-"""The environment in which vLLM's CPU engine runs fastest on this machine.
+"""How vLLM's CPU engine runs fastest on this machine: its environment, and the process it computes in.
 
-Two settings, worth 1.5x together (docs/log.md): compute threads bound to every physical core that we
-may use, where vLLM's own choice leaves one for its front end, and Intel's OpenMP in place of GNU's.
-Both must be in the environment before the engine's processes are spawned. What the user has set stays.
+Worth 1.5x together (docs/log.md): compute threads bound to every physical core that we may use, where
+vLLM's own choice leaves one for its front end; Intel's OpenMP in place of GNU's; and the model in the
+engine's own process, where vLLM would put it in one more and wait for it busily, on a core that the
+compute threads need. What the user has set stays.
 """
 
 import os
 import platform
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 BIND = "VLLM_CPU_OMP_THREADS_BIND"
 PRELOAD = "LD_PRELOAD"
+THREADS = "OMP_NUM_THREADS"
+SETTINGS = (
+    *(BIND, PRELOAD, THREADS),
+    *("OMP_PLACES", "OMP_PROC_BIND", "KMP_AFFINITY", "KMP_BLOCKTIME", "KMP_TPAUSE"),
+)
+"""Every variable that is set here, and vLLM's own for the same."""
+IN_ENGINE_PROCESS = "vllm.v1.executor.uniproc_executor.UniProcExecutor"
 _TOPOLOGY = Path("/sys/devices/system/cpu")
 
 
 def cpu_settings(environ: Mapping[str, str]) -> dict[str, str]:
-    """What to add to `environ` before a CPU engine starts; empty where nothing is to be gained."""
+    """What to add to `environ` while the processes of a CPU engine are started.
+
+    Nothing but Intel's OpenMP where the user has bound the threads in vLLM's way.
+    """
     settings: dict[str, str] = {}
-    if BIND not in environ:
-        settings[BIND] = ",".join(str(cpu) for cpu in physical_cores(os.sched_getaffinity(0)))
-    openmp = intel_openmp(Path(sys.prefix))
     preloaded = environ.get(PRELOAD, "")
+    openmp = intel_openmp(Path(sys.prefix))
     if openmp is not None and "omp" not in preloaded:
-        settings[PRELOAD] = ":".join(filter(None, (preloaded, str(openmp))))
+        settings[PRELOAD] = preloaded = ":".join(filter(None, (preloaded, str(openmp))))
+    if BIND not in environ:
+        cores = physical_cores(os.sched_getaffinity(0))
+        bound = {THREADS: str(len(cores)), **_binding(cores, is_intel="libiomp" in preloaded)}
+        settings |= {name: value for name, value in bound.items() if name not in environ}
     return settings
+
+
+def executor(environ: Mapping[str, str]) -> str | None:
+    """Which executor a CPU engine is to have; None leaves it to vLLM, whose binding the user has chosen."""
+    return None if BIND in environ else IN_ENGINE_PROCESS
+
+
+@contextmanager
+def in_environment(settings: Mapping[str, str]) -> Generator[None, None, None]:
+    """Start processes during the block with `settings` in their environment; afterwards ours is as it was."""
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _binding(cores: Iterable[int], *, is_intel: bool) -> dict[str, str]:
+    """One thread to each core. Intel's threads sleep 5 ms after their last work, as vLLM sets it."""
+    if is_intel:
+        listed = ",".join(map(str, cores))
+        affinity = f"granularity=fine,explicit,proclist=[{listed}]"
+        return {"KMP_AFFINITY": affinity, "KMP_BLOCKTIME": "5", "KMP_TPAUSE": "0"}
+    return {"OMP_PLACES": ",".join(f"{{{core}}}" for core in cores), "OMP_PROC_BIND": "true"}
 
 
 def physical_cores(cpus: Iterable[int], topology: Path = _TOPOLOGY) -> list[int]:

@@ -76,11 +76,12 @@ class Cascade:
         self._charge(draft, "accepted", committed.why)
         yield self._account(draft, committed)
 
-    def _asked_of(self, card: ModelCard) -> Request:
+    def _asked_of(self, card: ModelCard, hold_tokens: int | None) -> Request:
         """The request as this model gets it."""
-        if not self._is_judged(card):
-            return self.request
-        return replace(self.request, top_logprobs=max(self.request.top_logprobs or 0, EVIDENCE_LOGPROBS))
+        top_logprobs = self.request.top_logprobs
+        if self._is_judged(card):
+            top_logprobs = max(top_logprobs or 0, EVIDENCE_LOGPROBS)
+        return replace(self.request, top_logprobs=top_logprobs, is_read_whole=hold_tokens is None)
 
     async def _settle(self, hold_tokens: int | None) -> tuple[Draft, Committed]:
         """Find the draft that answers: up the ladder, then what was doubted there, then the fallbacks."""
@@ -99,7 +100,7 @@ class Cascade:
     async def _try(self, rung: Rung, hold_tokens: int | None) -> Draft | None:
         """The draft of `rung`, still open, where it is good enough; else None, and the draft is charged."""
         backend = self._backends[rung.model]
-        draft = Draft(backend, self._asked_of(backend.card))
+        draft = Draft(backend, self._asked_of(backend.card, hold_tokens))
         try:
             draft.confidence = confidence = await self._confidence(rung, draft, hold_tokens)
         except (BackendError, RequestError) as error:

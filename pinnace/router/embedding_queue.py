@@ -8,6 +8,8 @@ from contextlib import suppress
 from pinnace.router.types import Embedder, FloatArray
 
 MAX_BATCH = 64
+LINGER_S = 0.015
+"""How long a batch waits for another text, where the batch before it had more than one."""
 _Waiting = tuple[str, "asyncio.Future[FloatArray]"]
 
 
@@ -18,6 +20,7 @@ class EmbeddingQueue:
         self.embedder = embedder
         self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._has_company = False
 
     def start(self) -> None:
         """Start the thread; a second call does nothing."""
@@ -47,16 +50,20 @@ class EmbeddingQueue:
                 return
 
     def _gather(self, first: _Waiting) -> tuple[list[_Waiting], bool]:
-        batch = [first]
-        while len(batch) < MAX_BATCH:
+        """What waits, and whether it is the last. A lone request never lingers; a crowd becomes one batch."""
+        batch, is_last = [first], False
+        linger_s = LINGER_S if self._has_company else 0.0
+        while len(batch) < MAX_BATCH and not is_last:
             try:
-                waiting = self._waiting.get_nowait()
+                waiting = self._waiting.get(block=linger_s > 0, timeout=linger_s)
             except queue.Empty:
                 break
             if waiting is None:
-                return batch, True
-            batch.append(waiting)
-        return batch, False
+                is_last = True
+            else:
+                batch.append(waiting)
+        self._has_company = len(batch) > 1
+        return batch, is_last
 
     def _embed(self, batch: list[_Waiting]) -> None:
         try:

@@ -1,0 +1,101 @@
+"""What we make quicker in a vLLM engine on CPU, where the likeliest tokens of every step are asked for.
+
+Every judged answer needs log-probabilities, and stock vLLM slows a loaded CPU engine by a tenth for
+them (docs/log.md). Both ends are helped here: the engine's process, through vLLM's worker extension,
+and ours, where each token's text is asked for again and again. Neither changes an answer.
+"""
+
+import importlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+EXTENSION = "pinnace.models.engine_tuning.WorkerExtension"
+BLOCK = 128
+"""Columns of the vocabulary that are searched together."""
+ROWS = 8
+"""Rows whose log-probabilities are computed together: their 1.5 MB stay in the processor's cache, where those
+of a whole batch are new pages from the system in every step."""
+
+
+class WorkerExtension:
+    """Mixed into vLLM's worker, in the engine's process; called over `collective_rpc`."""
+
+    model_runner: Any
+
+    def gather_logprobs_in_parts(self) -> None:
+        """Have the sampler find log-probabilities our way.
+
+        It then hands the logits on as they are, so that asking for the whole vocabulary's
+        log-probabilities (`logprobs=-1`, which we never do) would return logits.
+        """
+        sampler = self.model_runner.sampler
+        sampler.compute_logprobs = kept
+        sampler.gather_logprobs = gather_logprobs
+
+
+def kept(logits: Any) -> Any:
+    """`logits` as they are now: the sampler goes on to change a float32 tensor in place, others it copies."""
+    return logits.clone() if logits.element_size() == 4 else logits
+
+
+def gather_logprobs(logits: Any, num_logprobs: int, token_ids: Any) -> Any:
+    """The log-probability and rank of each row's token, and the row's `num_logprobs` likeliest tokens.
+
+    The same as `compute_logprobs` and `gather_logprobs` of `vllm.v1.sample.sampler.Sampler`, which sort whole
+    rows for the likeliest, and count whole rows for a rank that is nearly always 1.
+
+    :param logits: (rows, vocabulary).
+    :param token_ids: (rows,), int64.
+    :returns: vLLM's `LogprobsTensors`: tokens and log-probabilities (rows, 1 + num_logprobs), ranks (rows,).
+    """
+    torch: Any = importlib.import_module("torch")
+    tensors: Any = importlib.import_module("vllm.v1.outputs").LogprobsTensors
+    tokens = token_ids.unsqueeze(-1)
+    best, best_tokens = top_tokens(logits, max(num_logprobs, 1))
+    asked = torch.cat((tokens, best_tokens[:, :num_logprobs]), dim=1)
+    parts = zip(logits.split(ROWS), asked.split(ROWS), strict=True)
+    found = [part.log_softmax(-1, dtype=torch.float32).gather(-1, columns) for part, columns in parts]
+    chosen = logits.gather(-1, tokens)
+    ranks = torch.ones_like(token_ids)
+    lesser = (chosen < best[:, :1]).squeeze(-1)
+    if lesser.any():
+        ranks[lesser] = (logits[lesser] >= chosen[lesser]).sum(-1)
+    return tensors(asked.to(torch.int32), torch.cat(found), ranks)
+
+
+def top_tokens(logits: Any, count: int) -> tuple[Any, Any]:
+    """The `count` largest entries of each row and their columns, both (rows, count), largest first.
+
+    They lie within the `count` blocks whose maxima are largest, so only those are sorted.
+    """
+    rows, vocabulary = logits.shape
+    blocks = vocabulary // BLOCK
+    if vocabulary % BLOCK or blocks < count:
+        return logits.topk(count, dim=-1)
+    blocked = logits.reshape(rows, blocks, BLOCK)
+    where = blocked.amax(-1).topk(count, dim=-1).indices
+    candidates = blocked.gather(1, where.unsqueeze(-1).expand(-1, -1, BLOCK)).view(rows, count * BLOCK)
+    best, at = candidates.topk(count, dim=-1)
+    return best, where.gather(-1, at // BLOCK) * BLOCK + at % BLOCK
+
+
+async def quicken(engine: Any) -> None:
+    """Tune a started engine that was made with `worker_extension_cls=EXTENSION`."""
+    await engine.collective_rpc("gather_logprobs_in_parts")
+    tokenizer = engine.output_processor.tokenizer
+    tokenizer.decode = remembering(tokenizer.decode)
+
+
+def remembering(decode: Callable[..., str]) -> Callable[..., str]:
+    """`decode`, which remembers the text of every single token that it was asked for."""
+    texts: dict[int, str] = {}
+
+    def remembered(token_ids: Sequence[int], *args: Any, **options: Any) -> str:
+        if args or options or len(token_ids) != 1:
+            return decode(token_ids, *args, **options)
+        token = int(token_ids[0])
+        if token not in texts:
+            texts[token] = decode(token_ids)
+        return texts[token]
+
+    return remembered
