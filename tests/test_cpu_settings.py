@@ -7,7 +7,17 @@ from pathlib import Path
 import pytest
 
 from pinnace.models import cpu_settings as module
-from pinnace.models.cpu_settings import BIND, PRELOAD, cpu_settings, intel_openmp, physical_cores
+from pinnace.models.cpu_settings import (
+    BIND,
+    IN_ENGINE_PROCESS,
+    PRELOAD,
+    THREADS,
+    cpu_settings,
+    executor,
+    in_environment,
+    intel_openmp,
+    physical_cores,
+)
 
 
 def topology(folder: Path, *siblings: str) -> Path:
@@ -51,13 +61,43 @@ def test_without_a_topology_all_are_taken(tmp_path: Path) -> None:
     assert physical_cores({0, 1, 2}, topology(tmp_path, "0-1", "0-1")) == [0, 1, 2]
 
 
-def test_both_settings_are_made(prefix: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "physical_cores", lambda cpus: sorted(cpus)[:2])
-    assert cpu_settings({}) == {BIND: "0,1", PRELOAD: str(prefix / "lib" / "libiomp5.so")}
+
+
+INTEL = {"KMP_AFFINITY": "granularity=fine,explicit,proclist=[0,1]", "KMP_BLOCKTIME": "5", "KMP_TPAUSE": "0"}
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_threads_are_bound_and_intels_openmp_comes_first(prefix: Path) -> None:
+    assert cpu_settings({}) == {PRELOAD: f"{prefix}/lib/libiomp5.so", THREADS: "2", **INTEL}
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_another_openmp_is_bound_in_openmps_own_way(prefix: Path) -> None:
+    settings = cpu_settings({PRELOAD: "/opt/libgomp.so"})
+    assert settings == {THREADS: "2", "OMP_PLACES": "{0},{1}", "OMP_PROC_BIND": "true"}
 
 
 def test_what_the_user_has_set_stays(prefix: Path) -> None:
     assert cpu_settings({BIND: "0-3", PRELOAD: "/opt/libgomp.so"}) == {}
+    assert THREADS not in cpu_settings({THREADS: "1"})
+    assert "KMP_AFFINITY" not in cpu_settings({"KMP_AFFINITY": "none"})
+
+
+def test_vllms_own_binding_needs_vllms_own_executor() -> None:
+    assert executor({BIND: "0-3"}) is None
+    assert executor({}) == IN_ENGINE_PROCESS
+
+
+def test_the_environment_is_as_it_was_when_the_engine_has_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PINNACE_KEPT", "before")
+    monkeypatch.delenv("PINNACE_NEW", raising=False)
+    with in_environment({"PINNACE_KEPT": "x", "PINNACE_NEW": "y"}):
+        assert (os.environ["PINNACE_KEPT"], os.environ["PINNACE_NEW"]) == ("x", "y")
+    assert os.environ["PINNACE_KEPT"] == "before"
+    assert "PINNACE_NEW" not in os.environ
 
 
 def test_another_preloaded_library_comes_first(prefix: Path) -> None:

@@ -24,7 +24,7 @@ from pinnace.models.completion import Message, Request
 from pinnace.models.fleet import Fleet
 from pinnace.models.scripted import ScriptedBackend
 from pinnace.router.answer import Answered, Event
-from pinnace.router.dispatch import Dispatcher
+from pinnace.router.dispatch import REMOTE, Dispatcher
 from pinnace.router.embedding_queue import EmbeddingQueue
 from pinnace.router.ledger import Ledger, LedgerRow, read_ledger
 from pinnace.router.router import Router
@@ -270,3 +270,37 @@ async def test_a_hundred_at_once_are_a_hundred_rows(tmp_path: Path) -> None:
     rows = read_ledger(path)
     assert len(rows) == 100
     assert sum(row.cost_usd for row in rows) == pytest.approx(sum(answered.cost_usd for answered in answers))
+
+
+async def test_where_there_is_nothing_to_choose_the_model_begins_before_the_route_is_known(
+    tmp_path: Path,
+) -> None:
+    async with dispatching(tmp_path) as (dispatcher, ledger):
+        small = dispatcher.fleet.backends["small"]
+        assert isinstance(small, ScriptedBackend)
+        request = Request((Message("user", PROMPT),), id="r1")
+        draft = dispatcher.head_start(request, 2, "small")
+        assert draft is not None
+        await asyncio.sleep(0.01)
+        assert small.running == 1
+        route = await dispatcher.route(request, "small")
+        running = dispatcher.run(request, route, hold_tokens=2, model="small", head_start=draft)
+        events = [event async for event in running]
+        assert len(small.requests) == 1
+        row = await row_of(dispatcher, ledger)
+    assert isinstance(events[-1], Answered)
+    assert (row.model, row.strategy, row.outcome) == ("small", "pinned", "accepted")
+    assert row.completion_tokens == events[-1].usage.completion_tokens == 6
+
+
+async def test_nothing_begins_early_where_there_is_a_choice_or_none(tmp_path: Path) -> None:
+    request = Request((Message("user", PROMPT),), id="r1")
+    tools = replace(request, tools=({"type": "function"},))
+    async with dispatching(tmp_path) as (dispatcher, _):
+        assert dispatcher.head_start(request) is None
+        assert dispatcher.head_start(request, model="unheard of") is None
+        assert dispatcher.head_start(tools, model="small") is None
+        backend = dispatcher.fleet.backends["small"]
+        assert isinstance(backend, ScriptedBackend)
+        backend.card = replace(backend.card, backend=REMOTE)
+        assert dispatcher.head_start(request, model="small") is None, "what is aborted there costs money"

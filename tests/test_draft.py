@@ -1,5 +1,7 @@
 """Drafts: how much is held back, and what evidence is in it."""
 
+import asyncio
+
 import pytest
 from router_fixtures import ASKED, ToldBackend, scripted, token
 
@@ -115,3 +117,33 @@ async def read_all(draft: Draft, hold_tokens: int | None) -> None:
     await draft.hold(hold_tokens)
     async for _ in draft:
         pass
+
+
+async def test_a_draft_that_was_started_runs_before_it_is_read() -> None:
+    backend = scripted("small", "one two three")
+    draft = Draft(backend, ASKED)
+    draft.start()
+    await asyncio.sleep(0.01)
+    assert (backend.running, draft.usage) == (1, Usage())
+    await draft.hold(None)
+    assert "".join([delta.text async for delta in draft]) == "one two three"
+    assert len(backend.requests) == 1
+
+
+async def test_a_draft_that_was_started_in_vain_is_aborted() -> None:
+    backend = scripted("small", "one two three", first_token_s=60)
+    draft = Draft(backend, ASKED)
+    draft.start()
+    await asyncio.sleep(0.01)
+    await draft.aclose()
+    await draft.aclose()
+    assert (backend.running, backend.aborted) == (0, 1)
+
+
+async def test_a_start_that_failed_is_heard_of_when_it_is_read() -> None:
+    draft = Draft(scripted("small", "one", fault="refuse"), ASKED)
+    draft.start()
+    await asyncio.sleep(0.01)
+    with pytest.raises(BackendError, match="scripted refusal"):
+        await draft.hold(None)
+    await draft.aclose()

@@ -64,6 +64,30 @@ async def test_a_text_has_its_own_vector(queue: EmbeddingQueue, embedder: Counti
     assert embedder.threads == {"embedder"}
 
 
+async def test_after_a_crowd_a_batch_waits_for_the_next_one(
+    queue: EmbeddingQueue, embedder: CountingEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pinnace.router.embedding_queue.LINGER_S", 5.0)
+    tasks = await held(queue, embedder, ["a", "bb"])
+    embedder.go.set()
+    await asyncio.gather(*tasks)
+    lingering = asyncio.create_task(queue.embed("c"))
+    await asyncio.sleep(0.05)
+    assert not lingering.done()
+    queue.stop()  # ends the wait at once
+    assert (await lingering).tolist() == [1.0]
+    assert embedder.batches == [["first"], ["a", "bb"], ["c"]]
+
+
+async def test_a_lone_text_does_not_wait(
+    queue: EmbeddingQueue, embedder: CountingEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pinnace.router.embedding_queue.LINGER_S", 60.0)
+    for text in ("a", "bb", "ccc"):
+        await asyncio.wait_for(queue.embed(text), 30)
+    assert embedder.batches == [["a"], ["bb"], ["ccc"]]
+
+
 async def test_those_that_wait_are_embedded_together(
     queue: EmbeddingQueue, embedder: CountingEmbedder
 ) -> None:

@@ -72,6 +72,16 @@ def ledger_of(server: Running) -> dict[str, object]:
     return {row.request_id: row for row in read_ledger(server.folder / ".pinnace" / "ledger.sqlite")}
 
 
+def test_what_the_readme_says_of_the_python_client_runs(server: Running, capsys: pytest.CaptureFixture[str]):
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    address = "http://127.0.0.1:8000"
+    assert address in code
+    exec(compile(code.replace(address, server.url), "README.md", "exec"), {})
+    answer, route = capsys.readouterr().out.strip().rsplit("\n", 1)
+    assert "Paris" in answer
+    assert "'model': 'smollm2-135m'" in route
+
+
 @pytest.mark.parametrize("model", ["auto", "smollm2-135m"])
 def test_the_capital_of_france_is_paris(client, model):
     whole = client.chat.completions.create(model=model, messages=FRANCE, temperature=0)

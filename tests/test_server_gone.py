@@ -63,6 +63,20 @@ async def test_a_client_that_stops_reading_and_then_leaves() -> None:
         await eventually(lambda: place.app.admission.running == 0)
 
 
+async def test_a_client_that_leaves_while_its_route_is_decided(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def undecided(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    async with house(ENDLESS) as place, on_a_socket(place.app) as port:
+        monkeypatch.setattr(place.dispatcher, "route", undecided)
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(chat_bytes(max_tokens=4000))
+        await eventually(lambda: place.backend("only").running == 1)  # the only model begins at once
+        writer.close()
+        await eventually(lambda: place.app.admission.running == 0)
+        assert (place.backend("only").running, place.backend("only").aborted) == (0, 1)
+
+
 async def test_a_client_that_leaves_the_queue() -> None:
     async with house(SILENT, max_running=1) as place, on_a_socket(place.app) as port:
         writers = []

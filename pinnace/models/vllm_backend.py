@@ -197,7 +197,7 @@ def _logprobs(flat: Any) -> tuple[TokenLogprob, ...]:
 
 
 def _logprob(flat: Any, start: int, end: int) -> TokenLogprob:
-    """One position of vLLM's `FlatLogprobs`: the chosen token first, then the likeliest, itself among them."""
+    """One position of vLLM's `FlatLogprobs`: first the chosen token, then the likeliest, it among them."""
     last = {flat.token_ids[at]: at for at in range(start, end)}
     best = sorted(last.values(), key=flat.ranks.__getitem__)
     top = tuple((flat.decoded_tokens[at], flat.logprobs[at]) for at in best)

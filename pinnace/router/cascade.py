@@ -27,11 +27,20 @@ EVIDENCE_LOGPROBS = 2
 """Alternatives per position that the gate's margins need."""
 
 
+def asked_of(request: Request, hold_tokens: int | None, *, is_judged: bool) -> Request:
+    """`request` as a model gets it: with the log-probabilities that judging its answer needs."""
+    top_logprobs = request.top_logprobs
+    if is_judged:
+        top_logprobs = max(top_logprobs or 0, EVIDENCE_LOGPROBS)
+    return replace(request, top_logprobs=top_logprobs, is_read_whole=hold_tokens is None)
+
+
 class Cascade:
     """Runs one route for one request; `attempts` and `committed` can be read at any time, failed or not.
 
     :param is_judged: whether a model's answers are judged: those are asked for with log-probabilities,
         which some remote servers refuse.
+    :param head_start: a draft of the first rung that runs already.
     """
 
     def __init__(
@@ -41,6 +50,7 @@ class Cascade:
         backends: Mapping[str, Backend],
         judge: Judge,
         is_judged: Callable[[ModelCard], bool] = lambda card: True,
+        head_start: Draft | None = None,
     ) -> None:
         self.request = request
         self.route = route
@@ -49,6 +59,7 @@ class Cascade:
         self._backends = backends
         self._judge = judge
         self._is_judged = is_judged
+        self._head_start = head_start
         self._doubted: list[Draft] = []
         self._failure: BackendError | RequestError | None = None
 
@@ -76,13 +87,6 @@ class Cascade:
         self._charge(draft, "accepted", committed.why)
         yield self._account(draft, committed)
 
-    def _asked_of(self, card: ModelCard, hold_tokens: int | None) -> Request:
-        """The request as this model gets it."""
-        top_logprobs = self.request.top_logprobs
-        if self._is_judged(card):
-            top_logprobs = max(top_logprobs or 0, EVIDENCE_LOGPROBS)
-        return replace(self.request, top_logprobs=top_logprobs, is_read_whole=hold_tokens is None)
-
     async def _settle(self, hold_tokens: int | None) -> tuple[Draft, Committed]:
         """Find the draft that answers: up the ladder, then what was doubted there, then the fallbacks."""
         for rung in self.route.rungs:
@@ -99,8 +103,7 @@ class Cascade:
 
     async def _try(self, rung: Rung, hold_tokens: int | None) -> Draft | None:
         """The draft of `rung`, still open, where it is good enough; else None, and the draft is charged."""
-        backend = self._backends[rung.model]
-        draft = Draft(backend, self._asked_of(backend.card, hold_tokens))
+        draft = self._draft(self._backends[rung.model], hold_tokens)
         try:
             draft.confidence = confidence = await self._confidence(rung, draft, hold_tokens)
         except (BackendError, RequestError) as error:
@@ -115,6 +118,13 @@ class Cascade:
         await draft.aclose()
         self._doubted.append(draft)
         return None
+
+    def _draft(self, backend: Backend, hold_tokens: int | None) -> Draft:
+        """The draft that runs already, else a new one."""
+        draft, self._head_start = self._head_start, None
+        if draft is not None and draft.backend is backend:
+            return draft
+        return Draft(backend, asked_of(self.request, hold_tokens, is_judged=self._is_judged(backend.card)))
 
     async def _confidence(self, rung: Rung, draft: Draft, hold_tokens: int | None) -> float:
         """Read as much of the draft as a judgement needs, and judge it."""

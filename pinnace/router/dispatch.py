@@ -10,16 +10,20 @@ from pinnace.models.card import ModelCard
 from pinnace.models.completion import Delta, Request
 from pinnace.models.fleet import Fleet
 from pinnace.router.answer import Event
-from pinnace.router.cascade import Cascade, Judge
+from pinnace.router.cascade import Cascade, Judge, asked_of
+from pinnace.router.draft import Draft
 from pinnace.router.embedder import load_embedder
 from pinnace.router.embedding_queue import EmbeddingQueue
 from pinnace.router.evidence import Evidence
 from pinnace.router.ledger import Ledger, LedgerRow, attempts_json
+from pinnace.router.needs import only_capable
 from pinnace.router.route import Route
 from pinnace.router.router import Router
 from pinnace.router.state import default_state, load_state
 
 AUTO = "auto"
+REMOTE = "openai"
+"""The backend whose tokens cost money."""
 
 
 class Dispatcher:
@@ -81,16 +85,39 @@ class Dispatcher:
             raise BackendUnavailableError("no fleet member is ready")
         return await self.router.route(request, cards)
 
+    def head_start(self, request: Request, hold_tokens: int | None = None, model: str = AUTO) -> Draft | None:
+        """Begin the answer before `route` has decided, where there is nothing to choose.
+
+        That is where one model alone can serve the request, and it is ours, so that a start in vain costs
+        nobody money. The estimate, the clusters and the gate's prior follow while it runs. Hand the draft
+        to `run`; close it whatever happens.
+        """
+        cards = [card for card in self.fleet.cards() if model in (AUTO, card.name)]
+        card = only_capable(cards, request)
+        if card is None or card.backend == REMOTE:
+            return None
+        asked = asked_of(request, hold_tokens, is_judged=self.router.can_judge(card))
+        draft = Draft(self.fleet.backends[card.name], asked)
+        draft.start()
+        return draft
+
     async def run(
-        self, request: Request, route: Route, *, hold_tokens: int | None = None, model: str = AUTO
+        self,
+        request: Request,
+        route: Route,
+        *,
+        hold_tokens: int | None = None,
+        model: str = AUTO,
+        head_start: Draft | None = None,
     ) -> AsyncGenerator[Event, None]:
         """Run `route` and yield its events; the ledger gets its row whatever happens.
 
         :param hold_tokens: judge a stream after this many tokens; None judges whole answers.
         :param model: what the client asked for, for the ledger.
+        :param head_start: the draft that `head_start` began for this request.
         """
-        judged = self.router.can_judge
-        cascade = Cascade(request, route, self.fleet.backends, self._judge(route), judged)
+        judge, judged = self._judge(route), self.router.can_judge
+        cascade = Cascade(request, route, self.fleet.backends, judge, judged, head_start)
         record = _Record(request, route, model)
         try:
             async with aclosing(cascade.run(hold_tokens)) as events:

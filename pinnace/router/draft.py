@@ -1,5 +1,6 @@
 """A draft: one backend's answer while it is being written, held back until it is judged."""
 
+import asyncio
 from collections import deque
 
 from pinnace.errors import BackendError
@@ -21,6 +22,7 @@ class Draft:
         self.confidence: float | None = None
         self.attempt: int | None = None
         self._stream = backend.stream(request)
+        self._first: asyncio.Task[Delta] | None = None
         self._choices = request.n
         self._window: int | None = None
         self._held: deque[Delta] = deque()
@@ -36,6 +38,10 @@ class Draft:
     def cost(self) -> float:
         """USD spent so far."""
         return self.backend.card.cost(self.usage)
+
+    def start(self) -> None:
+        """Have the backend begin now, rather than when the first delta is read."""
+        self._first = asyncio.create_task(self._next())
 
     async def hold(self, tokens: int | None) -> None:
         """Read until every choice has `tokens` tokens or has finished; None reads to the end.
@@ -62,12 +68,19 @@ class Draft:
 
     async def aclose(self) -> None:
         """Abort what still runs."""
+        if self._first is not None:
+            self._first.cancel()
+            await asyncio.gather(self._first, return_exceptions=True)
         await self._stream.aclose()
+
+    async def _next(self) -> Delta:
+        return await anext(self._stream)
 
     async def _read(self) -> Delta:
         """The next delta of the backend, taken account of."""
+        first, self._first = self._first, None
         try:
-            delta = await anext(self._stream)
+            delta = await (first or self._next())
         except StopAsyncIteration:
             if self.is_whole:
                 raise

@@ -1,5 +1,7 @@
 """Hard needs: what a request cannot do without, and which models therefore cannot serve it. Pure."""
 
+from collections.abc import Sequence
+
 from pinnace.models.card import ModelCard
 from pinnace.models.completion import Request
 
@@ -25,6 +27,12 @@ def why_struck_out(card: ModelCard, request: Request) -> str | None:
     if card.context_window is not None and guess > card.context_window:
         return f"the prompt has over {guess} tokens, its context window is {card.context_window}"
     return None
+
+
+def only_capable(cards: Sequence[ModelCard], request: Request) -> ModelCard | None:
+    """The one of `cards` that can serve `request`; None where several can, or none."""
+    capable = [card for card in cards if why_struck_out(card, request) is None]
+    return capable[0] if len(capable) == 1 else None
 
 
 def _wants_json(request: Request) -> bool:

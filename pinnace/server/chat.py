@@ -6,7 +6,7 @@ Knows the wire and the dispatcher. Errors are raised, and answered at the edge (
 import time
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 
 from starlette.types import Receive, Scope, Send
@@ -15,7 +15,6 @@ from pinnace.config import Limits
 from pinnace.models.completion import Delta, Request
 from pinnace.router.answer import Answered, Committed, Event
 from pinnace.router.dispatch import Dispatcher
-from pinnace.router.route import Route
 from pinnace.server.admission import Admission
 from pinnace.server.body import read_body
 from pinnace.server.chunks import Chunks
@@ -44,10 +43,12 @@ class ChatCompletions:
         body = await read_body(scope, receive, self._limits.body_bytes)
         chat = parse_chat(body)
         request = chat.to_request(self._limits, f"chatcmpl-{uuid.uuid4().hex}")
-        async with exchange.lifeline.watching(receive), self._admission.slot(weight_of(body, request)):
-            route = await self._dispatcher.route(request, chat.model)
-            self._metrics.decided(route.decision_s)
-            finish = await self._reply(exchange, chat, request, route)
+        async with (
+            exchange.lifeline.watching(receive),
+            self._admission.slot(weight_of(body, request)),
+            self._routed(chat, request) as events,
+        ):
+            finish = await self._reply(exchange, chat, request, events)
         await finish()
 
     def _check_open(self) -> None:
@@ -56,16 +57,36 @@ class ChatCompletions:
         if not self._dispatcher.fleet.is_ready():
             raise refused(503, "The fleet is not ready yet.", code="not_ready", retry_after=RETRY_SOON_S)
 
+    @asynccontextmanager
+    async def _routed(
+        self, chat: ChatRequest, request: Request
+    ) -> AsyncGenerator[AsyncGenerator[Event, None], None]:
+        """The events of the request's route, which is aborted when the block is left early.
+
+        Read them to the end: the ledger takes an answer whose events were left unread for abandoned.
+        """
+        dispatcher = self._dispatcher
+        hold_tokens = dispatcher.hold_tokens if chat.stream else None
+        draft = dispatcher.head_start(request, hold_tokens, chat.model)
+        try:
+            route = await dispatcher.route(request, chat.model)
+            self._metrics.decided(route.decision_s)
+            running = dispatcher.run(
+                request, route, hold_tokens=hold_tokens, model=chat.model, head_start=draft
+            )
+            async with aclosing(running) as events:
+                yield events
+        finally:
+            if draft is not None:
+                await draft.aclose()
+
     async def _reply(
-        self, exchange: Exchange, chat: ChatRequest, request: Request, route: Route
+        self, exchange: Exchange, chat: ChatRequest, request: Request, events: AsyncGenerator[Event, None]
     ) -> Callable[[], Awaitable[None]]:
-        """Run the route; returns what is left to send once the request has given its place back."""
+        """Send the answer; returns what is left to send once the request has given its place back."""
         if chat.stream:
-            hold_tokens = self._dispatcher.hold_tokens
-            async with self._running(chat, request, route, hold_tokens) as events:
-                return await self._stream(exchange, chat, request, events)
-        async with self._running(chat, request, route, None) as events:
-            return await self._gather(exchange, request, events)
+            return await self._stream(exchange, chat, request, events)
+        return await self._gather(exchange, request, events)
 
     async def _stream(
         self, exchange: Exchange, chat: ChatRequest, request: Request, events: AsyncGenerator[Event, None]
@@ -112,15 +133,6 @@ class ChatCompletions:
         self._metrics.answered(account)
         headers = headers_of(committed, account.cost_usd)
         return partial(exchange.answer, 200, headers, answer.body(account))
-
-    def _running(
-        self, chat: ChatRequest, request: Request, route: Route, hold_tokens: int | None
-    ) -> AbstractAsyncContextManager[AsyncGenerator[Event, None]]:
-        """The events of a running route, which is aborted when the block is left early.
-
-        Read them to the end: the ledger takes an answer whose events were left unread for abandoned.
-        """
-        return aclosing(self._dispatcher.run(request, route, hold_tokens=hold_tokens, model=chat.model))
 
 
 def weight_of(body: bytes, request: Request) -> int:

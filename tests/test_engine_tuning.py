@@ -1,0 +1,65 @@
+"""The engine's tuning changes no answer: the same log-probabilities as vLLM's own, for less."""
+
+import importlib
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pinnace.models.engine_tuning import BLOCK, ROWS, gather_logprobs, kept, remembering, top_tokens
+
+torch: Any = importlib.import_module("torch")
+
+
+@given(
+    rows=st.integers(1, 5),
+    vocabulary=st.sampled_from([BLOCK, 3 * BLOCK, 3 * BLOCK + 1, 20]),
+    count=st.integers(1, 5),
+    seed=st.integers(0, 1000),
+)
+def test_the_likeliest_are_those_that_a_whole_sort_finds(
+    rows: int, vocabulary: int, count: int, seed: int
+) -> None:
+    logits = torch.randn(rows, vocabulary, generator=torch.Generator().manual_seed(seed))
+    values, tokens = top_tokens(logits, count)
+    best = logits.topk(count, dim=-1)
+    assert torch.equal(values, best.values)
+    assert torch.equal(tokens, best.indices)
+
+
+def test_logits_are_kept_from_what_the_sampler_does_to_them() -> None:
+    single, half = torch.zeros(2, 3), torch.zeros(2, 3, dtype=torch.bfloat16)
+    saved = kept(single)
+    single += 1
+    assert saved.sum() == 0
+    assert kept(half) is half  # the sampler works on a float32 copy
+
+
+def test_a_token_is_decoded_once_and_longer_texts_every_time() -> None:
+    asked: list[list[int]] = []
+
+    def decode(token_ids: list[int], **options: bool) -> str:
+        asked.append(token_ids)
+        return "+".join(map(str, token_ids))
+
+    remembered = remembering(decode)
+    assert [remembered([7]), remembered([7]), remembered([8])] == ["7", "7", "8"]
+    assert asked == [[7], [8]]
+    assert [remembered([7, 8]), remembered([7], skip_special_tokens=True)] == ["7+8", "7"]
+    assert asked[2:] == [[7, 8], [7]]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("count", [0, 1, 2, 20])
+@pytest.mark.parametrize("vocabulary", [49_152, 1_000])
+def test_vllm_finds_the_same(vocabulary: int, count: int) -> None:
+    sampler: Any = importlib.import_module("vllm.v1.sample.sampler").Sampler
+    logits = 3 * torch.randn(2 * ROWS + 3, vocabulary, generator=torch.Generator().manual_seed(count))
+    chosen = torch.randint(0, vocabulary, (len(logits),), generator=torch.Generator().manual_seed(count))
+    chosen[:5] = logits[:5].argmax(-1)
+    theirs = sampler.gather_logprobs(sampler.compute_logprobs(logits), count, chosen)
+    ours = gather_logprobs(kept(logits), count, chosen)
+    assert torch.equal(ours.logprobs, theirs.logprobs)
+    assert torch.equal(ours.logprob_token_ids, theirs.logprob_token_ids)
+    assert torch.equal(ours.selected_token_ranks, theirs.selected_token_ranks)
