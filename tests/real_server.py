@@ -67,9 +67,9 @@ def spawned(
 
 
 @contextmanager
-def stand_in_large(port: int, folder: Path) -> Generator[Running, None, None]:
-    """The stand-in for the large model, on `port`."""
-    command = [sys.executable, str(ROOT / "tests" / "stand_in_large.py"), str(port)]
+def stand_in_large(port: int, folder: Path, word_s: float = 0.0) -> Generator[Running, None, None]:
+    """The stand-in for the large model, on `port`; it takes `word_s` seconds for each word."""
+    command = [sys.executable, str(ROOT / "tests" / "stand_in_large.py"), str(port), str(word_s)]
     with spawned(command, port, folder / "large.log") as running:
         wait_for(lambda: is_listening(port), running, 30)
         yield running

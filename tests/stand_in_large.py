@@ -2,9 +2,10 @@
 
 There is no larger model to be had where the tests run (FACTS: no hub). It knows the gold answers of
 `questions.py`, counts a word as a token, and says "I do not know." to anything else.
-Run: python tests/stand_in_large.py PORT
+Run: python tests/stand_in_large.py PORT [SECONDS_PER_WORD]
 """
 
+import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator
@@ -16,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+WORD_S = float(sys.argv[2]) if len(sys.argv) > 2 else 0.0
 GOLD = {question.text: question.gold for question in QUESTIONS}
 
 
@@ -34,6 +36,7 @@ async def complete(request: Request) -> Response:
 
 async def _events(words: list[str], usage: dict[str, int]) -> AsyncIterator[str]:
     for position, word in enumerate(words):
+        await asyncio.sleep(WORD_S)
         yield _event([{"index": 0, "delta": {"content": word if position == 0 else f" {word}"}}])
     yield _event([{"index": 0, "delta": {}, "finish_reason": "stop"}])
     yield _event([], usage)

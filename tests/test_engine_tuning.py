@@ -1,13 +1,16 @@
 """The engine's tuning changes no answer: the same log-probabilities as vLLM's own, for less."""
 
 import importlib
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinnace.models.engine_tuning import BLOCK, ROWS, gather_logprobs, kept, remembering, top_tokens
+from pinnace.models.engine_tuning import BLOCK, kept, remembering, top_tokens
 
 torch: Any = importlib.import_module("torch")
 
@@ -51,15 +54,7 @@ def test_a_token_is_decoded_once_and_longer_texts_every_time() -> None:
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("count", [0, 1, 2, 20])
-@pytest.mark.parametrize("vocabulary", [49_152, 1_000])
-def test_vllm_finds_the_same(vocabulary: int, count: int) -> None:
-    sampler: Any = importlib.import_module("vllm.v1.sample.sampler").Sampler
-    logits = 3 * torch.randn(2 * ROWS + 3, vocabulary, generator=torch.Generator().manual_seed(count))
-    chosen = torch.randint(0, vocabulary, (len(logits),), generator=torch.Generator().manual_seed(count))
-    chosen[:5] = logits[:5].argmax(-1)
-    theirs = sampler.gather_logprobs(sampler.compute_logprobs(logits), count, chosen)
-    ours = gather_logprobs(kept(logits), count, chosen)
-    assert torch.equal(ours.logprobs, theirs.logprobs)
-    assert torch.equal(ours.logprob_token_ids, theirs.logprob_token_ids)
-    assert torch.equal(ours.selected_token_ranks, theirs.selected_token_ranks)
+def test_vllm_finds_the_same() -> None:
+    command = [sys.executable, "-W", "ignore", str(Path(__file__).parent / "vllm_logprobs.py")]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert ran.stdout.splitlines()[-1:] == ["8 of 8 are the same"], ran.stdout + ran.stderr

@@ -10,6 +10,7 @@ import re
 import sqlite3
 from collections import Counter
 from collections.abc import Generator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import aiohttp
@@ -139,14 +140,27 @@ def test_forty_questions_are_accepted_and_escalated_and_the_accounts_agree(
 
 
 def test_no_request_is_lost_when_the_large_model_dies_in_the_middle(server, client, large_port, folder):
-    with stand_in_large(large_port, folder):
-        before = [ask(client, question.text) for question in QUESTIONS[:10]]
-    after = [ask(client, question.text) for question in QUESTIONS[10:]]
-    check_accounts(server, before + after)
-    assert {headers["x-pinnace-model"] for headers, _ in after} == {"smollm2-135m"}
-    told = [body["pinnace"]["why"] for _, body in after if "large" in body["pinnace"]["route"]]
+    with stand_in_large(large_port, folder, word_s=0.2) as large, ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(ask, client, question.text) for question in QUESTIONS]
+        wait_for(lambda: "large" in answerers(asked), server, 60)
+        assert not all(each.done() for each in asked)
+        large.process.kill()
+    answers = [each.result() for each in asked]
+    assert len(answers) == 40
+    check_accounts(server, answers)
+    assert set(answerers(asked)) == {"large", "smollm2-135m"}
+    told = [
+        body["pinnace"]["why"]
+        for headers, body in answers
+        if headers["x-pinnace-model"] == "smollm2-135m" and "large" in body["pinnace"]["route"]
+    ]
     assert told
     assert all(why.startswith("not escalated: large: ") for why in told)
+
+
+def answerers(asked: list[Future]) -> list[str]:
+    """Which models have answered so far."""
+    return [each.result()[0]["x-pinnace-model"] for each in asked if each.done()]
 
 
 def test_a_stream_whose_escalation_fails_is_answered_by_the_small_model(client):
@@ -168,7 +182,8 @@ def ask(client: openai.OpenAI, question: str) -> tuple[httpx.Headers, dict[str, 
 
 def check_accounts(server: Running, answers: list[tuple[httpx.Headers, dict[str, object]]]) -> None:
     """Headers, body and ledger say the same of every answer."""
-    wait_for(lambda: answers[-1][1]["id"] in ledger_of(server), server, 10)
+    ids = {body["id"] for _, body in answers}
+    wait_for(lambda: ids <= ledger_of(server).keys(), server, 10)
     ledger = ledger_of(server)
     for headers, body in answers:
         row, told = ledger[body["id"]], body["pinnace"]

@@ -42,7 +42,8 @@ def gather_logprobs(logits: Any, num_logprobs: int, token_ids: Any) -> Any:
     """The log-probability and rank of each row's token, and the row's `num_logprobs` likeliest tokens.
 
     The same as `compute_logprobs` and `gather_logprobs` of `vllm.v1.sample.sampler.Sampler`, which sort whole
-    rows for the likeliest, and count whole rows for a rank that is nearly always 1.
+    rows for the likeliest, and count whole rows for a rank that is nearly always 1. One difference: a token
+    that no other exceeds has rank 1, where they count those that tie with it.
 
     :param logits: (rows, vocabulary).
     :param token_ids: (rows,), int64.
