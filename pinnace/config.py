@@ -83,7 +83,7 @@ class Member(Section):
 
 
 class Engine(Section):
-    """Settings of one in-process vLLM engine. `compiled` is wrong on CPU in bf16: see docs/log.md."""
+    """Settings of one in-process vLLM engine. `compiled` left at None compiles on a GPU only."""
 
     dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
     compiled: bool | None = None

@@ -19,10 +19,31 @@ from pinnace.router.cascade import Cascade
 from pinnace.router.clusters import Clusters
 from pinnace.router.evidence import FEATURES, Evidence
 from pinnace.router.gate import Gate, Logistic, features_of
+from pinnace.router.ledger import LedgerRow
 from pinnace.router.route import ModelEstimate, Route, Rung
 from pinnace.router.state import QUANTILES, Provenance, RouterState
 
 ASKED = Request((Message("user", "What is the capital of France?"),), id="r1", top_logprobs=2)
+
+ROW = LedgerRow(
+    request_id="chatcmpl-1",
+    created=1_800_000_000.25,
+    asked_model="auto",
+    model="large",
+    strategy="cascade",
+    route="small>large",
+    confidence=0.97,
+    escalated=True,
+    outcome="accepted",
+    why="escalated: small: confidence 0.20 is below 0.50",
+    prompt_tokens=6,
+    completion_tokens=3,
+    cost_usd=0.000091,
+    decision_s=0.004,
+    total_s=1.25,
+    clusters="3,1",
+    attempts="[]",
+)
 
 
 class ToldBackend:

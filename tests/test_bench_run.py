@@ -1,10 +1,12 @@
 """How a bench is run: whose turn it is, what is served, on what machine, with which settings."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from bench_fixtures import measured
+from router_fixtures import ROW
 from typer.testing import CliRunner
 
 import pinnace.cli.bench
@@ -69,25 +71,7 @@ def test_decisions_under_load_are_those_of_the_highest_concurrency(tmp_path: Pat
 
 
 def row(request_id: str, created: float, decision_s: float) -> LedgerRow:
-    return LedgerRow(
-        request_id=request_id,
-        created=created,
-        asked_model="auto",
-        model="small",
-        strategy="single",
-        route="small",
-        confidence=0.5,
-        escalated=False,
-        outcome="accepted",
-        why="",
-        prompt_tokens=1,
-        completion_tokens=1,
-        cost_usd=0.0,
-        decision_s=decision_s,
-        total_s=1.0,
-        clusters="",
-        attempts="[]",
-    )
+    return replace(ROW, request_id=request_id, created=created, decision_s=decision_s)
 
 
 def test_stock_is_what_has_neither_our_binding_nor_our_library() -> None:

@@ -24,7 +24,7 @@ from pinnace.models.completion import Message, Request
 from pinnace.models.fleet import Fleet
 from pinnace.models.scripted import ScriptedBackend
 from pinnace.router.answer import Answered, Event
-from pinnace.router.dispatch import REMOTE, Dispatcher
+from pinnace.router.dispatch import Dispatcher
 from pinnace.router.embedding_queue import EmbeddingQueue
 from pinnace.router.ledger import Ledger, LedgerRow, read_ledger
 from pinnace.router.router import Router
@@ -302,5 +302,5 @@ async def test_nothing_begins_early_where_there_is_a_choice_or_none(tmp_path: Pa
         assert dispatcher.head_start(tools, model="small") is None
         backend = dispatcher.fleet.backends["small"]
         assert isinstance(backend, ScriptedBackend)
-        backend.card = replace(backend.card, backend=REMOTE)
+        backend.card = replace(backend.card, backend="openai")
         assert dispatcher.head_start(request, model="small") is None, "what is aborted there costs money"

@@ -79,6 +79,20 @@ async def test_after_a_crowd_a_batch_waits_for_the_next_one(
     assert embedder.batches == [["first"], ["a", "bb"], ["c"]]
 
 
+async def test_texts_that_trickle_in_do_not_hold_a_batch_up(
+    queue: EmbeddingQueue, embedder: CountingEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pinnace.router.embedding_queue.LINGER_S", 0.1)
+    tasks = await held(queue, embedder, ["a", "bb"])
+    embedder.go.set()
+    await asyncio.gather(*tasks)
+    for _ in range(40):
+        tasks.append(asyncio.create_task(queue.embed("trickle")))
+        await asyncio.sleep(0.02)
+    assert tasks[-40].done(), "0.1 s is for the whole batch, not for each text"
+    await asyncio.gather(*tasks)
+
+
 async def test_a_lone_text_does_not_wait(
     queue: EmbeddingQueue, embedder: CountingEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,32 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from router_fixtures import ROW
 
 from pinnace.errors import ConfigError
 from pinnace.models.completion import Usage
 from pinnace.router import ledger as module
 from pinnace.router.answer import Attempt
 from pinnace.router.ledger import Ledger, LedgerRow, attempts_json, read_ledger
-
-ROW = LedgerRow(
-    request_id="chatcmpl-1",
-    created=1_800_000_000.25,
-    asked_model="auto",
-    model="large",
-    strategy="cascade",
-    route="small>large",
-    confidence=0.97,
-    escalated=True,
-    outcome="accepted",
-    why="escalated: small: confidence 0.20 is below 0.50",
-    prompt_tokens=6,
-    completion_tokens=3,
-    cost_usd=0.000091,
-    decision_s=0.004,
-    total_s=1.25,
-    clusters="3,1",
-    attempts="[]",
-)
 
 
 @pytest.fixture

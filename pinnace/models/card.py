@@ -24,6 +24,11 @@ class ModelCard:
     sampling: Sampling
     estimates: str
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether its tokens are made, and charged for, elsewhere."""
+        return self.backend == "openai"
+
     def cost(self, usage: Usage) -> float:
         """What `usage` costs on this model, in USD."""
         return (usage.prompt_tokens * self.input_price + usage.completion_tokens * self.output_price) / 1e6

@@ -1,6 +1,6 @@
 """What we make quicker in a vLLM engine on CPU, where the likeliest tokens of every step are asked for.
 
-Every judged answer needs log-probabilities, and stock vLLM slows a loaded CPU engine by a tenth for
+Every judged answer needs log-probabilities, and stock vLLM slows a loaded CPU engine by a twentieth for
 them (docs/log.md). Both ends are helped here: the engine's process, through vLLM's worker extension,
 and ours, where each token's text is asked for again and again. Neither changes an answer.
 """

@@ -1,7 +1,7 @@
 """A local model in an in-process vLLM engine (`AsyncLLM`), every request in one batch.
 
-Eager on CPU: vLLM 0.32's compiled bf16 path gives wrong text there (docs/log.md), and the start-up
-self-test refuses to serve it. Knows nothing of routing; evidence is only what it streams.
+Eager on CPU unless `engine.compiled` says otherwise: compiling makes the start longer, and which of the two
+is right in a near-tie is chance (docs/log.md). Knows nothing of routing; evidence is only what it streams.
 """
 
 import asyncio
@@ -31,10 +31,10 @@ _FINISH: Mapping[str, FinishReason] = {"stop": "stop", "length": "length"}
 _numbers = itertools.count()
 SHUTDOWN_S = 10
 WHOLE_PIECE = 16
-"""Tokens per delta where nobody reads before the end. An abort leaves at most this many uncharged."""
+"""Tokens per delta where nobody reads before the end. An abort leaves fewer than this many uncharged."""
 LOADED_PIECE = 4
 """Tokens per delta of a stream beside 12 and more others; alone it is 1. Each piece costs time that they
-share with the engine: in fours, a loaded CPU engine streams 5 % more tokens per second (docs/log.md)."""
+share with the engine (docs/log.md)."""
 
 
 class VllmBackend:

@@ -22,8 +22,6 @@ from pinnace.router.router import Router
 from pinnace.router.state import default_state, load_state
 
 AUTO = "auto"
-REMOTE = "openai"
-"""The backend whose tokens cost money."""
 
 
 class Dispatcher:
@@ -94,7 +92,7 @@ class Dispatcher:
         """
         cards = [card for card in self.fleet.cards() if model in (AUTO, card.name)]
         card = only_capable(cards, request)
-        if card is None or card.backend == REMOTE:
+        if card is None or card.is_remote:
             return None
         asked = asked_of(request, hold_tokens, is_judged=self.router.can_judge(card))
         draft = Draft(self.fleet.backends[card.name], asked)

@@ -3,13 +3,14 @@
 import asyncio
 import queue
 import threading
+import time
 from contextlib import suppress
 
 from pinnace.router.types import Embedder, FloatArray
 
 MAX_BATCH = 64
 LINGER_S = 0.015
-"""How long a batch waits for another text, where the batch before it had more than one."""
+"""How long a batch waits for more texts in all, where the batch before it had more than one."""
 _Waiting = tuple[str, "asyncio.Future[FloatArray]"]
 
 
@@ -52,10 +53,10 @@ class EmbeddingQueue:
     def _gather(self, first: _Waiting) -> tuple[list[_Waiting], bool]:
         """What waits, and whether it is the last. A lone request never lingers; a crowd becomes one batch."""
         batch, is_last = [first], False
-        linger_s = LINGER_S if self._has_company else 0.0
+        until = time.monotonic() + (LINGER_S if self._has_company else 0.0)
         while len(batch) < MAX_BATCH and not is_last:
             try:
-                waiting = self._waiting.get(block=linger_s > 0, timeout=linger_s)
+                waiting = self._waiting.get(timeout=max(until - time.monotonic(), 0.0))
             except queue.Empty:
                 break
             if waiting is None:
