@@ -68,6 +68,7 @@ async def test_after_a_crowd_a_batch_waits_for_the_next_one(
     queue: EmbeddingQueue, embedder: CountingEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pinnace.router.embedding_queue.LINGER_S", 5.0)
+    monkeypatch.setattr("pinnace.router.embedding_queue.QUIET_S", 5.0)
     tasks = await held(queue, embedder, ["a", "bb"])
     embedder.go.set()
     await asyncio.gather(*tasks)
@@ -83,6 +84,7 @@ async def test_texts_that_trickle_in_do_not_hold_a_batch_up(
     queue: EmbeddingQueue, embedder: CountingEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pinnace.router.embedding_queue.LINGER_S", 0.1)
+    monkeypatch.setattr("pinnace.router.embedding_queue.QUIET_S", 0.1)
     tasks = await held(queue, embedder, ["a", "bb"])
     embedder.go.set()
     await asyncio.gather(*tasks)
@@ -97,6 +99,7 @@ async def test_a_lone_text_does_not_wait(
     queue: EmbeddingQueue, embedder: CountingEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pinnace.router.embedding_queue.LINGER_S", 60.0)
+    monkeypatch.setattr("pinnace.router.embedding_queue.QUIET_S", 60.0)
     for text in ("a", "bb", "ccc"):
         await asyncio.wait_for(queue.embed(text), 30)
     assert embedder.batches == [["a"], ["bb"], ["ccc"]]

@@ -9,8 +9,10 @@ from contextlib import suppress
 from pinnace.router.types import Embedder, FloatArray
 
 MAX_BATCH = 64
-LINGER_S = 0.015
-"""How long a batch waits for more texts in all, where the batch before it had more than one."""
+QUIET_S = 0.015
+"""How long a batch waits for another text, where the batch before it had more than one."""
+LINGER_S = 0.06
+"""How long it waits in all."""
 _Waiting = tuple[str, "asyncio.Future[FloatArray]"]
 
 
@@ -56,7 +58,7 @@ class EmbeddingQueue:
         until = time.monotonic() + (LINGER_S if self._has_company else 0.0)
         while len(batch) < MAX_BATCH and not is_last:
             try:
-                waiting = self._waiting.get(timeout=max(until - time.monotonic(), 0.0))
+                waiting = self._waiting.get(timeout=min(QUIET_S, max(until - time.monotonic(), 0.0)))
             except queue.Empty:
                 break
             if waiting is None:
