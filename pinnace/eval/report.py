@@ -1,0 +1,71 @@
+"""`pinnace eval replay --report DIR`: writes `report.html`, one page that needs nothing beside it, and
+`figures.json`, every figure in it.
+
+The page is for people, the JSON for programs: `format`, `pinnace` (the version), `command` and `tables`, one
+entry per replayed table as `pinnace.eval.replay_json` describes it; what is not defined is null.
+"""
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from pinnace.eval.figures.drawing import draw_figures
+from pinnace.eval.report_page import page
+
+FORMAT = 1
+PAGE, FIGURES = "report.html", "figures.json"
+
+
+def write_report(reports: Sequence[Mapping[str, Any]], folder: Path, *, command: str | None = None) -> None:
+    """Write the page and the JSON into `folder`, each beside its place and then renamed.
+
+    The same figures give the same bytes.
+
+    :param reports: one per table, as `replay_json` or `run_protocol` give them; NaN stands for not defined.
+    :param command: what made the figures, as it would be typed; it is shown.
+    :raises PinnaceError: when matplotlib is not installed (the extra `report`).
+    """
+    tables = [cast(Mapping[str, Any], _plain(report)) for report in reports]
+    drawings = [() if _is_protocol(table) else draw_figures(table) for table in tables]
+    ours = version("pinnace")
+    made = {"format": FORMAT, "pinnace": ours, "command": command, "tables": tables}
+    figures = json.dumps(made, ensure_ascii=False, allow_nan=False, indent=1)
+    html = page(tables, drawings, version=ours, command=command)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / FIGURES, figures + "\n")
+    _write(folder / PAGE, html)
+
+
+def _is_protocol(table: Mapping[str, Any]) -> bool:
+    """Whether these are a protocol's figures: methods by name and value, nothing to draw."""
+    return "singles" not in table
+
+
+def _plain(value: Any) -> Any:
+    """The value with Python's own numbers, and None for what is not a number."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(each) for name, each in cast(Mapping[Any, Any], value).items()}
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in cast(Sequence[Any], value)]
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _write(path: Path, text: str) -> None:
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
