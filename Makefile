@@ -2,9 +2,14 @@
 PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
+DATA ?= ../shared/data
+STATE := .pinnace/default-state
+REPORTS := .pinnace/reports
+REPLAY = $(BIN)/pinnace eval replay $(DATA)/outcomes
+TASKS := gsm8k svamp arithmetic arc_challenge arc_easy openbookqa mmlu boolq trec arc_open clinc_oos mt_bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast lint bench lock clean default-state
+.PHONY: help setup run test test-fast lint bench eval lock clean default-state
 
 help:       ## Show this list
 	@sed -n 's/^\([a-z-]*:\).*##/make \1/p' $(MAKEFILE_LIST)
@@ -26,6 +31,27 @@ lint: setup ## Check style and types
 bench: setup ## Measure throughput, latency and overhead of this installation
 	@exec $(BIN)/pinnace bench
 
+eval: setup ## Measure the routing on the public tables (DATA=../shared/data); one table: make eval-mmlu_pro
+	@$(MAKE) --no-print-directory eval-mmlu_pro eval-llmrouter_uiuc eval-routerbench_subset eval-routellm eval-routerdc eval-gate
+
+eval-mmlu_pro: setup
+	$(REPLAY)/mmlu_pro.parquet --pool "Phi-3-mini-4k-instruct,mathstral-7B,Meta-Llama-3_1-8B-Instruct,gemma-7b,Yi-6b-Chat,Mistral-7B-Instruct-v0.2,Qwen1.5-7B-Chat:Meta-Llama-3_1-70B-Instruct" --report $(REPORTS)/mmlu_pro
+
+eval-llmrouter_uiuc: setup
+	$(REPLAY)/llmrouter_uiuc.parquet --pool "qwen2.5-7b-instruct,gemma-2-9b-it,llama-3.1-8b-instruct,mistral-7b-instruct-v0.3,codegemma-7b,llama3-chatqa-1.5-8b:llama-3.1-nemotron-51b-instruct" --report $(REPORTS)/llmrouter_uiuc
+
+eval-routerbench_subset: setup
+	$(REPLAY)/routerbench_subset.parquet --pool "meta/llama-2-70b-chat,mistralai/mixtral-8x7b-chat,zero-one-ai/Yi-34B-Chat,WizardLM/WizardLM-13B-V1.2,meta/code-llama-instruct-34b-chat,mistralai/mistral-7b-chat:gpt-4-1106-preview" --report $(REPORTS)/routerbench_subset
+
+eval-routellm: setup
+	$(REPLAY)/routellm.parquet --protocol routellm
+
+eval-routerdc: setup
+	$(REPLAY)/routerdc_7models.parquet --protocol routerdc
+
+eval-gate: setup $(STATE)/tasks.parquet $(STATE)/basic_facts.parquet
+	$(BIN)/pinnace eval gate $(STATE)/tasks.parquet $(STATE)/basic_facts.parquet
+
 setup:      ## Make .venv ready (PINNACE_EXTRA=cpu or gpu chooses; else the machine does)
 	@$(PYTHON) tools/setup.py
 
@@ -36,13 +62,14 @@ clean:      ## Remove .venv and caches; models and the ledger in .pinnace stay
 	rm -rf .venv/pyvenv.cfg .venv .pytest_cache .ruff_cache .hypothesis dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-DATA ?= ../shared/data
-STATE := .pinnace/default-state
-TASKS := gsm8k svamp arithmetic arc_challenge arc_easy openbookqa mmlu boolq trec arc_open clinc_oos mt_bench
-
-default-state: setup ## Fit the router state that ships, on real answers of the default model (DATA=../shared/data)
-	@mkdir -p $(STATE)
-	$(BIN)/pinnace eval live $(TASKS) --rows 350 --data $(DATA)/tasks -o $(STATE)/tasks.parquet \
-	  --recorded $(DATA)/outcomes/routellm.parquet --recorded $(DATA)/outcomes/routerbench_subset.parquet
-	$(BIN)/pinnace eval live basic_facts --rows 1000 --data $(DATA)/tasks -o $(STATE)/basic_facts.parquet
+default-state: setup $(STATE)/tasks.parquet $(STATE)/basic_facts.parquet ## Fit the router state that ships, on real answers of the default model
 	$(BIN)/pinnace fit $(STATE)/tasks.parquet $(STATE)/basic_facts.parquet -o pinnace/router/default_state
+
+$(STATE)/tasks.parquet: | setup
+	@mkdir -p $(STATE)
+	$(BIN)/pinnace eval live $(TASKS) --rows 350 --data $(DATA)/tasks -o $@ \
+	  --recorded $(DATA)/outcomes/routellm.parquet --recorded $(DATA)/outcomes/routerbench_subset.parquet
+
+$(STATE)/basic_facts.parquet: | setup
+	@mkdir -p $(STATE)
+	$(BIN)/pinnace eval live basic_facts --rows 1000 --data $(DATA)/tasks -o $@

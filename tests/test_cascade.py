@@ -454,3 +454,20 @@ def test_a_consumer_that_stops_reading_leaves_nothing_running(
 def test_a_card_prices_both_ways() -> None:
     card = card_of(member("a", {"answer": "x"}, price=2), backend="scripted")
     assert card.cost(Usage(1_000_000, 500_000)) == 3
+
+
+@MODES
+async def test_what_was_climbed_past_is_told_with_its_text_bar_and_evidence(hold_tokens: int | None) -> None:
+    small, large = scripted("small", "I do not know.", **UNSURE), scripted("large", "It is 42.")
+    cascade = cascade_of(small, large)
+    await run(cascade, hold_tokens)
+    doubted, answer = cascade.attempts
+    is_whole = hold_tokens is None
+    assert doubted.text == ("I do not know." if is_whole else "I do ")
+    assert (doubted.bar, doubted.is_whole, list(doubted.evidence)) == (
+        0.5,
+        is_whole,
+        ["whole" if is_whole else "prefix"],
+    )
+    assert (answer.bar, answer.is_whole, answer.text) == (None, True, None)
+    assert "whole" in answer.evidence

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
+from math import inf, nan
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import yaml
 from test_fit import table_of
 
 from pinnace.cli import main
+from pinnace.cli.app import print_json
 from pinnace.eval.table_file import read_table, write_table
 from pinnace.router.ledger import read_ledger
 from pinnace.router.state import load_state
@@ -105,6 +107,13 @@ def fitted(pinnace: Run, folder: Path) -> Path:
     done = pinnace("fit", "outcomes.jsonl", "-o", "state", "--clusters", "2")
     assert (done.code, done.err) == (0, "")
     return folder
+
+
+def test_json_has_null_where_a_number_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"mean": nan, "deep": [{"bounds": (-inf, 0.5, inf)}], "rows": 3})
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail) == {
+        "mean": None, "deep": [{"bounds": [None, 0.5, None]}], "rows": 3,
+    }  # fmt: skip
 
 
 def test_version(pinnace: Run) -> None:

@@ -13,8 +13,12 @@ from pydantic import ValidationError
 
 from pinnace.config import (
     MAX_BYTES,
+    AnyPolicy,
+    BudgetPolicy,
     Config,
+    FloorPolicy,
     OpenAIMember,
+    Policy,
     ScriptedMember,
     Server,
     VllmMember,
@@ -96,7 +100,7 @@ def test_the_designs_example_is_understood(tmp_path: Path) -> None:
     assert (remote.base_url, remote.price.output) == ("http://127.0.0.1:9000/v1", 8.0)
     assert remote.api_key is not None
     assert remote.api_key.get_secret_value() == SECRET
-    assert (config.router.state, config.router.policy.alpha) == (Path(".pinnace/router"), 0.5)
+    assert (config.router.state, config.router.policy) == (Path(".pinnace/router"), Policy(alpha=0.5))
     assert (config.server.port, config.absent) == (8000, {})
 
 
@@ -414,3 +418,50 @@ def test_anything_is_a_configuration_or_a_complaint(raw: dict[str, Any]) -> None
 def test_any_section_is_accepted_or_complained_of(value: Any, key: str) -> None:
     raw = small(**{key: value}) if key in ("price", "script", "optional") else small() | {key: value}
     assert refusal(raw).partition(":")[0] in ("", "config")
+
+
+def with_policy(section: Any) -> dict[str, Any]:
+    """A fleet of one scripted model with this policy."""
+    return small() | {"router": {"policy": section}}
+
+
+@pytest.mark.parametrize(
+    ("section", "policy"),
+    [
+        ({}, Policy(mode="tradeoff", alpha=0.75)),
+        ({"alpha": 0.5}, Policy(alpha=0.5)),
+        ({"mode": "tradeoff", "alpha": 0.5}, Policy(alpha=0.5)),
+        (
+            {"mode": "quality_floor", "keep": 0.97},
+            FloorPolicy(mode="quality_floor", keep=0.97, confidence=0.95, horizon=None),
+        ),
+        ({"mode": "quality_floor", "keep": "${KEEP}"}, FloorPolicy(mode="quality_floor", keep=0.9)),
+        ({"mode": "budget", "usd_per_1k": 0.2}, BudgetPolicy(mode="budget", usd_per_1k=0.2)),
+    ],
+)
+def test_each_mode_of_the_policy_is_a_section_of_its_own(section: Any, policy: AnyPolicy) -> None:
+    assert parse_config(with_policy(section), {"KEEP": "0.9"}).router.policy == policy
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ({"mode": "budget", "usd_per_1k": 1, "alpha": 0.5}, "policy.alpha: not a key of the mode 'budget'"),
+        ({"keep": 0.9}, "policy.keep: not a key of the mode 'tradeoff'"),
+        ({"mode": "quality_floor", "keep": 0.9, "usd_per_1k": 1}, "policy.usd_per_1k: not a key of the mode"),
+        ({"mode": "quality_floor", "keeep": 0.9}, "policy.keeep: unknown key; did you mean 'keep'?"),
+        ({"mode": "quality_floor"}, "router.policy.keep: Field required"),
+        ({"mode": "quality_floor", "keep": 1.1}, "policy.keep: Input should be less than or equal to 1, got"),
+        ({"mode": "quality_floor", "keep": 0}, "policy.keep: Input should be greater than 0, got 0"),
+        ({"mode": "quality_floor", "keep": 0.9, "confidence": 1}, "policy.confidence: Input should be less"),
+        ({"mode": "quality_floor", "keep": 0.9, "horizon": 0}, "policy.horizon: Input should be greater"),
+        ({"mode": "budget"}, "router.policy.usd_per_1k: Field required"),
+        ({"mode": "budget", "usd_per_1k": 0}, "policy.usd_per_1k: Input should be greater than 0, got 0"),
+        ({"mode": "bugdet"}, "router.policy: Input tag 'bugdet' found using mode() does not match any of"),
+        ({"mode": ["budget"]}, "router.policy: Input tag"),
+        ({"mode": None}, "router.policy: Input tag 'None'"),
+        (0.5, "router.policy: Unable to extract tag using discriminator mode(), got 0.5"),
+    ],
+)
+def test_a_policy_has_the_keys_of_its_mode_and_no_others(section: Any, said: str) -> None:
+    assert said in complaint(with_policy(section))

@@ -11,7 +11,7 @@ import pytest
 from router_fixtures import ASKED, AxisEmbedder, failure_of, scripted, scripted_config, small_state
 from server_fixtures import eventually
 
-from pinnace.config import Policy
+from pinnace.config import BudgetPolicy, Policy
 from pinnace.errors import (
     BackendError,
     BackendUnavailableError,
@@ -24,6 +24,7 @@ from pinnace.models.completion import Message, Request
 from pinnace.models.fleet import Fleet
 from pinnace.models.scripted import ScriptedBackend
 from pinnace.router.answer import Answered, Event
+from pinnace.router.budget import BudgetKeeper
 from pinnace.router.dispatch import Dispatcher
 from pinnace.router.embedding_queue import EmbeddingQueue
 from pinnace.router.ledger import Ledger, LedgerRow, read_ledger
@@ -120,6 +121,20 @@ async def test_the_row_is_what_was_served(
     assert 0 < row.decision_s < 1
     assert 0 < row.total_s < 5
     assert (row.prompt, row.answer) == (None, None)
+
+
+@pytest.mark.parametrize("store_text", [False, True])
+async def test_a_draft_that_was_climbed_past_is_on_disk_where_text_is_stored(
+    tmp_path: Path, store_text: bool
+) -> None:
+    async with dispatching(tmp_path, UNSURE, store_text=store_text) as (dispatcher, path):
+        await serve(dispatcher)
+        row = await row_of(dispatcher, path)
+    doubted, answer = json.loads(row.attempts)
+    assert doubted.get("text") == ("It is Plughtown in the north." if store_text else None)
+    assert ("text" in answer, doubted["is_whole"], "whole" in doubted["evidence"]) == (False, True, True)
+    found = b"".join(file.read_bytes() for file in tmp_path.iterdir())  # noqa: ASYNC240 - all is over
+    assert (b"Plughtown" in found) == store_text
 
 
 async def test_no_text_is_on_disk_unless_asked_for(tmp_path: Path) -> None:
@@ -304,3 +319,27 @@ async def test_nothing_begins_early_where_there_is_a_choice_or_none(tmp_path: Pa
         assert isinstance(backend, ScriptedBackend)
         backend.card = replace(backend.card, backend="openai")
         assert dispatcher.head_start(request, model="small") is None, "what is aborted there costs money"
+
+
+@pytest.mark.parametrize(("model", "expected"), [("auto", 1), ("large", 0)])
+async def test_what_a_routed_request_cost_is_told_to_the_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, expected: int
+) -> None:
+    spent: list[float] = []
+    spend = BudgetKeeper.spend
+
+    def note(self: BudgetKeeper, usd: float) -> None:
+        spent.append(usd)
+        spend(self, usd)
+
+    monkeypatch.setattr(BudgetKeeper, "spend", note)
+    async with dispatching(tmp_path) as (dispatcher, _):
+        dispatcher.router.stop()
+        router = Router(
+            small_state(), EmbeddingQueue(AxisEmbedder()), BudgetPolicy(mode="budget", usd_per_1k=2.5)
+        )
+        dispatcher.router = router
+        router.start()
+        router.prepare(dispatcher.fleet.cards())
+        answered = await serve(dispatcher, model)
+    assert spent == [pytest.approx(answered.cost_usd)] * expected

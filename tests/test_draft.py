@@ -147,3 +147,52 @@ async def test_a_start_that_failed_is_heard_of_when_it_is_read() -> None:
     with pytest.raises(BackendError, match="scripted refusal"):
         await draft.hold(None)
     await draft.aclose()
+
+
+async def test_choices_that_say_the_same_are_evidence_once_all_are_whole() -> None:
+    said_so = [said("It is 4.", 0), said("4", 1), said("five", 2)]
+    draft = draft_of(*said_so, *(Delta(index=i, finish_reason="stop") for i in range(3)), n=3)
+    await draft.hold(None)
+    assert [each.agreement for each in draft.evidence()] == pytest.approx([2 / 3, 2 / 3, 1 / 3])
+
+
+async def test_half_done_choices_are_not_compared() -> None:
+    draft = draft_of(said("one ", 0), said("two ", 1), said("three", 0), said("four", 1), n=2)
+    await draft.hold(1)
+    assert [each.agreement for each in draft.evidence()] == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(("text", "valid"), [('{"a": 1}', 1.0), ("a is 1", 0.0)])
+async def test_an_answer_that_breaks_the_format_asked_for_is_not_valid(text: str, valid: float) -> None:
+    request = Request(ASKED.messages, response_format={"type": "json_object"})
+    draft = Draft(ToldBackend("small", said(text, finish="stop")), request)
+    await draft.hold(None)
+    assert [each.valid for each in draft.evidence()] == [valid]
+
+
+async def test_the_features_of_a_whole_draft_are_those_of_all_of_it_and_of_what_was_held() -> None:
+    draft = draft_of(said("one"), said("two"), said("three", finish="stop"))
+    await draft.hold(2)
+    tokens = [token(text) for text in ("one", "two", "three")]
+    prefix, whole = evidence_of(tokens[:2], None), evidence_of(tokens, "stop")
+    assert prefix is not None
+    assert whole is not None
+    assert draft.features() == {"prefix": prefix.as_dict()}
+    assert (draft.text(), draft.is_whole) == ("onetwo", False)
+    assert len([delta async for delta in draft]) == 3
+    assert draft.features() == {"prefix": prefix.as_dict(), "whole": whole.as_dict()}
+    assert draft.text() == "onetwothree"
+
+
+async def test_a_draft_has_the_features_and_the_text_of_its_first_choice() -> None:
+    draft = draft_of(said("b", 1, "stop"), said("a", 0, "stop"), n=2)
+    await draft.hold(None)
+    found = evidence_of([token("a")], "stop", agreement=0.5)
+    assert found is not None
+    assert (draft.text(), draft.features()) == ("a", {"whole": found.as_dict()})
+
+
+async def test_a_draft_without_log_probabilities_has_no_features() -> None:
+    draft = draft_of(Delta("Yes", finish_reason="stop"))
+    await draft.hold(None)
+    assert (draft.features(), draft.text()) == ({}, "Yes")

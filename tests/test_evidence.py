@@ -1,5 +1,6 @@
 """Evidence: features worked out by hand, at both ends of what an engine may say."""
 
+import json
 import math
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from router_fixtures import token
 
 from pinnace.models.completion import FinishReason, TokenLogprob
-from pinnace.router.evidence import FEATURES, FLOOR, Evidence, evidence_of
+from pinnace.router.evidence import FEATURES, FLOOR, LOGPROBS, Evidence, evidence_from, evidence_of
 
 INF = math.inf
 
@@ -83,9 +84,33 @@ def test_without_tokens_there_is_no_evidence() -> None:
 
 
 def test_the_features_have_names_in_a_fixed_order() -> None:
-    evidence = Evidence(*range(8))
+    evidence = Evidence(*range(len(FEATURES)))
     assert tuple(evidence.as_dict()) == FEATURES
-    assert list(evidence.as_dict().values()) == list(range(8))
+    assert list(evidence.as_dict().values()) == list(range(len(FEATURES)))
+
+
+def test_what_was_written_down_is_read_back() -> None:
+    evidence = evidence_of([token("a", -0.5, -1.5)], "stop", agreement=0.6, valid=0.0)
+    assert evidence is not None
+    assert evidence_from(json.loads(json.dumps(evidence.as_dict()))) == evidence
+
+
+def test_older_tables_lack_the_later_features_and_get_what_says_nothing() -> None:
+    old = dict.fromkeys(LOGPROBS, -1.0)
+    assert FEATURES[:8] == LOGPROBS
+    assert evidence_from(old | {"completion_tokens": 3}) == Evidence(*[-1.0] * 8, agreement=1.0, valid=1.0)
+
+
+@pytest.mark.parametrize("wrong", [None, "low", math.nan, -math.inf])
+@pytest.mark.parametrize("name", ["mean", "agreement"])
+def test_a_feature_that_is_no_finite_number_is_refused(name: str, wrong: object) -> None:
+    with pytest.raises(ValueError, match="expected finite numbers for mean, minimum"):
+        evidence_from(Evidence(*[-1.0] * 8).as_dict() | {name: wrong})
+
+
+def test_a_feature_that_every_table_has_must_not_be_missing() -> None:
+    with pytest.raises(ValueError, match="expected finite numbers"):
+        evidence_from(dict.fromkeys(LOGPROBS[1:], -1.0))
 
 
 @given(st.lists(st.tuples(st.floats(), st.floats(), st.floats()), min_size=1, max_size=40))

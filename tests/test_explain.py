@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from pinnace.router.explain import as_json, explain
-from pinnace.router.route import ClusterMatch, ModelEstimate, Route, Rung
+from pinnace.router.route import ClusterMatch, EscalationGain, ModelEstimate, Route, Rung
 
 ROUTE = Route(
     rungs=(Rung("small", 0.7), Rung("large"), Rung("spare", is_fallback=True)),
@@ -50,6 +50,23 @@ def test_a_single_model_is_just_asked() -> None:
     assert "1. ask large" in text
     assert "otherwise" not in text
     assert "Only if" not in text
+
+
+def test_what_climbing_wins_is_shown_with_its_interval() -> None:
+    text = explain(replace(ROUTE, gains=(EscalationGain("small", "large", 0.35, 0.2, 0.5),)))
+    assert "measured: large +35 points over small (95 % sure of +20 to +50)\n" in text
+    assert "measured" not in explain(ROUTE)
+
+
+def test_where_both_never_ran_no_figure_is_claimed() -> None:
+    text = explain(replace(ROUTE, gains=(EscalationGain("small", "large", 0.0, -1.0, 1.0),)))
+    assert "large and small were never measured together on such requests" in text
+    assert "points" not in text
+
+
+def test_where_climbing_wins_nothing_it_is_said() -> None:
+    text = explain(replace(ROUTE, gains=(EscalationGain("small", "large", -0.3, -0.5, -0.1),)))
+    assert "(95 % sure of -50 to -10), so climbing to it buys nothing" in text
 
 
 def test_as_json_is_the_route_itself() -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from router_fixtures import ASKED
 from server_fixtures import member
 from test_state import assert_same
 
@@ -16,12 +15,12 @@ from pinnace.errors import TableError
 from pinnace.eval.fitting import fit_table, task_means
 from pinnace.eval.table import OutcomeTable
 from pinnace.models.card import card_of
-from pinnace.models.completion import TokenLogprob
+from pinnace.models.completion import Message, Request, TokenLogprob
+from pinnace.router.calibration import expected_calibration_error
 from pinnace.router.embedder import HashingEmbedder
 from pinnace.router.embedding_queue import EmbeddingQueue
 from pinnace.router.evidence import Evidence, evidence_of
-from pinnace.router.fit import cluster_quality, expected_calibration_error, fit_logistic
-from pinnace.router.gate import features_of
+from pinnace.router.fit import cluster_quality
 from pinnace.router.router import Router
 from pinnace.router.state import RouterState, load_state, save_state
 
@@ -80,6 +79,66 @@ def test_the_same_rows_and_seed_give_the_same_state(state: RouterState) -> None:
     np.testing.assert_array_equal(state.confidences, again.confidences)
 
 
+def test_the_same_rows_and_seed_give_the_same_files(state: RouterState, tmp_path: Path) -> None:
+    save_state(state, tmp_path / "one")
+    save_state(fitted(table_of(600)), tmp_path / "other")
+    for name in ("state.json", "arrays.safetensors"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
+
+
+def test_the_report_is_of_rows_that_the_heads_have_not_seen(state: RouterState) -> None:
+    metrics = state.provenance.metrics
+    assert 0.1 < metrics["estimates/mse"] < 0.8 * metrics["estimates/mse_means"]
+    assert metrics["small/estimate/auroc"] > 0.75
+    assert 0.3 < metrics["large/estimate/auroc"] < 0.7
+    assert metrics["estimates/kinds"] == 2
+    shares = {
+        f"estimates/share_{part}_{of}"
+        for part in ("kinds", "meaning", "form")
+        for of in ("difference", "level")
+    }
+    assert shares <= set(metrics)
+
+
+def test_shuffled_scores_teach_nothing() -> None:
+    table = table_of(400)
+    order = np.random.default_rng(3).permutation(400)
+    metrics = fitted(replace(table, scores=table.scores[order], evidence={})).provenance.metrics
+    assert metrics["estimates/mse"] < 1.02 * metrics["estimates/mse_means"]
+    assert 0.4 < metrics["small/estimate/auroc"] < 0.6
+
+
+def test_climbing_wins_where_the_small_model_fails(state: RouterState) -> None:
+    vectors = EMBEDDER.embed(["Add 5 and 6 please", "Name the capital of Cuba now"])
+    (sums,), (capitals,) = state.clusters.membership(vectors)[0][:, :1]
+    gain, half = state.gains.gain[:, 0, 1], state.gains.half[:, 0, 1]
+    assert gain[sums] - half[sums] > 0.5
+    assert 0 < gain[capitals] < 0.4
+    assert gain[-1] == pytest.approx(float((table_of(600).scores @ [-1, 1]).mean()), abs=0.01)
+
+
+def test_floors_are_calibrated_on_what_each_fold_had_not_seen(state: RouterState) -> None:
+    rows = state.calibration
+    assert rows.quality.shape == rows.scores.shape == (600, 2)
+    error = np.mean((rows.quality - rows.scores) ** 2)
+    metrics = state.provenance.metrics
+    assert metrics["estimates/mse"] * 0.95 < error < 0.85 * metrics["estimates/mse_means"]
+    assert (rows.output_tokens == 4).all()
+
+
+def test_rows_that_one_model_ran_calibrate_nothing() -> None:
+    table = table_of()
+    scores = table.scores.copy()
+    scores[::2, 1] = np.nan
+    assert len(fitted(replace(table, scores=scores)).calibration.quality) == 150
+
+
+def test_where_no_length_is_known_answers_are_of_typical_length() -> None:
+    state = fitted(table_of(evidence=False))
+    assert (state.output_tokens == 100).all()
+    assert (state.overall[:, 1] == 100).all()
+
+
 def test_it_knows_where_it_came_from(state: RouterState) -> None:
     found = state.provenance
     assert (found.embedder, found.rows, found.seed, found.sources) == ("hashing", 600, 0, ("made up",))
@@ -104,9 +163,10 @@ def test_the_gate_is_calibrated_on_rows_that_it_has_not_seen(state: RouterState)
     router = Router(state, EmbeddingQueue(EMBEDDER), Policy())
     card = card_of(member("small", {"answer": "x"}), backend="scripted")
     confidence: list[float] = []
-    for vector, entry in zip(EMBEDDER.embed(fresh.prompts), fresh.evidence["small"], strict=True):
+    rows = zip(fresh.prompts, EMBEDDER.embed(fresh.prompts), fresh.evidence["small"], strict=True)
+    for prompt, vector, entry in rows:
         assert entry is not None
-        route = router.decide(vector, ASKED, [card])
+        route = router.decide(vector, Request((Message("user", prompt),)), [card])
         confidence.append(router.judge(route, card, [evidence_of_entry(entry)], is_whole=True))
     assert expected_calibration_error(np.array(confidence), fresh.scores[:, 0]) < 0.08
     metrics = state.provenance.metrics
@@ -130,7 +190,7 @@ def test_without_evidence_there_is_no_gate_at_all() -> None:
     state = fitted(table_of(evidence=False))
     assert (dict(state.gate.whole), dict(state.gate.prefix)) == ({}, {})
     assert np.isnan(state.confidences).all()
-    assert state.provenance.metrics == {}
+    assert not any("/whole/" in name for name in state.provenance.metrics)
 
 
 def test_what_was_not_run_is_passed_over() -> None:
@@ -180,21 +240,3 @@ def test_clusters_that_differ_keep_their_means() -> None:
     values = np.where(members == 0, 0.1, 0.9)[:, None] + np.random.default_rng(0).normal(0, 0.05, (400, 1))
     means, _ = cluster_quality(values, members, 2)
     np.testing.assert_allclose(means[:, 0], [0.1, 0.9], atol=0.02)
-
-
-def test_the_calibration_error_is_that_worked_out_by_hand() -> None:
-    confidence = np.array([0.1, 0.2, 0.8, 0.9])
-    right = np.array([0.0, 1.0, 1.0, 1.0])
-    assert expected_calibration_error(confidence, right, bins=2) == pytest.approx((0.35 + 0.15) / 2)
-    assert expected_calibration_error(right, right) == 0
-
-
-def test_a_logistic_finds_what_the_rows_were_made_with() -> None:
-    random = np.random.default_rng(0)
-    features = random.normal(3, 2, (4000, 1))
-    chance = 1 / (1 + np.exp(-(features[:, 0] - 3)))
-    logistic = fit_logistic(features, (random.random(4000) < chance).astype(float))
-    assert [logistic.probability([x]) for x in (1.0, 3.0, 5.0)] == pytest.approx(
-        [0.119, 0.5, 0.881], abs=0.03
-    )
-    assert len(features_of(evidence_of_entry(entry_of(0.5)), 0.5)) == 17

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,8 @@ from pinnace.errors import ConfigError
 from pinnace.models.completion import Usage
 from pinnace.router import ledger as module
 from pinnace.router.answer import Attempt
-from pinnace.router.ledger import Ledger, LedgerRow, attempts_json, read_ledger
+from pinnace.router.ledger import Ledger, LedgerRow, attempts_json, has_request, read_ledger
+from pinnace.router.ledger_feedback import read_feedback
 
 
 @pytest.fixture
@@ -70,8 +71,90 @@ def test_attempts_are_json(ledger: Ledger, path: Path) -> None:
         "verdict": "climbed",
         "why": "confidence 0.20 is below 0.50",
         "confidence": 0.2,
+        "bar": None,
+        "is_whole": False,
+        "evidence": {},
     }
     assert second["confidence"] is None
+
+
+def test_the_text_of_a_draft_is_kept_only_where_text_is_stored() -> None:
+    evidence = {"whole": {"mean": -0.5}}
+    draft = Attempt("small", Usage(6, 2), 0.0, "climbed", "why", 0.2, 0.5, True, evidence, "Plughtown")
+    (bare,), (told,) = json.loads(attempts_json([draft])), json.loads(attempts_json([draft], store_text=True))
+    assert "text" not in bare
+    assert told == bare | {"text": "Plughtown"}
+    assert (bare["bar"], bare["is_whole"], bare["evidence"]) == (0.5, True, evidence)
+
+
+def test_a_rating_comes_back_and_the_last_one_last(ledger: Ledger, path: Path) -> None:
+    ledger.add(ROW)
+    for rating in (1.0, 0.25):
+        ledger.rate(ROW.request_id, rating)
+    ledger.stop()
+    ratings = read_feedback(path)[ROW.request_id]
+    assert [each.rating for each in ratings] == [1.0, 0.25]
+    assert ratings[0].created == pytest.approx(time.time(), abs=60)
+    assert read_ledger(path) == [ROW]
+
+
+@pytest.mark.parametrize(("store_text", "kept"), [(False, None), (True, "no, Plughtown is")])
+def test_a_comment_is_kept_only_where_text_is_stored(path: Path, store_text: bool, kept: str | None) -> None:
+    ledger = Ledger(path, store_text=store_text)
+    ledger.start()
+    ledger.rate("a", 0, "no, Plughtown is")
+    ledger.stop()
+    assert [each.comment for each in read_feedback(path)["a"]] == [kept]
+    assert any(b"Plughtown" in file.read_bytes() for file in path.parent.iterdir()) == store_text
+
+
+@pytest.mark.parametrize("rating", [-0.1, 1.1, float("nan")])
+def test_what_is_no_rating_is_refused(ledger: Ledger, path: Path, rating: float) -> None:
+    with pytest.raises(ValueError, match="expected a number from 0 to 1, got"):
+        ledger.rate("a", rating)
+    ledger.stop()
+    assert read_feedback(path) == {}
+
+
+def test_it_is_known_which_requests_were_served(ledger: Ledger, path: Path) -> None:
+    ledger.add(ROW)
+    ledger.stop()
+    assert has_request(path, ROW.request_id)
+    assert not has_request(path, "another")
+
+
+def first_version(path: Path) -> None:
+    """A ledger as version 1 wrote it, with one row."""
+    path.parent.mkdir()
+    columns = [field.name for field in fields(LedgerRow)]
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute(f"CREATE TABLE requests ({', '.join(columns)})")
+        database.execute("CREATE INDEX requests_created ON requests (created)")
+        database.execute(
+            f"INSERT INTO requests VALUES ({', '.join('?' * len(columns))})",
+            [getattr(ROW, name) for name in columns],
+        )
+        database.execute("PRAGMA user_version=1")
+        database.commit()
+
+
+def test_a_ledger_of_the_first_version_can_be_read(path: Path) -> None:
+    first_version(path)
+    assert (read_ledger(path), read_feedback(path)) == ([ROW], {})
+
+
+def test_a_ledger_of_the_first_version_is_upgraded_in_place(path: Path) -> None:
+    first_version(path)
+    for _ in range(2):
+        ledger = Ledger(path)
+        ledger.start()
+        ledger.add(ROW)
+        ledger.rate(ROW.request_id, 0.5)
+        ledger.stop()
+    assert (read_ledger(path), len(read_feedback(path)[ROW.request_id])) == ([ROW] * 3, 2)
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (2,)
 
 
 def test_it_is_in_wal_mode_and_of_this_version(ledger: Ledger, path: Path) -> None:
@@ -209,7 +292,7 @@ def test_another_version_is_refused(path: Path) -> None:
     with closing(sqlite3.connect(path)) as database:
         database.execute("PRAGMA user_version=7")
     with pytest.raises(
-        ConfigError, match=re.escape(f"ledger.path: {str(path)!r} is of version 7, expected 1")
+        ConfigError, match=re.escape(f"ledger.path: {str(path)!r} is of version 7, expected 2")
     ):
         Ledger(path).start()
 
@@ -219,8 +302,9 @@ def test_what_is_no_database_is_refused(path: Path) -> None:
     path.write_bytes(b"these are not rows" * 1000)
     with pytest.raises(ConfigError, match="cannot be opened: file is not a database"):
         Ledger(path).start()
-    with pytest.raises(ConfigError, match="is not a ledger"):
-        read_ledger(path)
+    for read in (read_ledger, read_feedback):
+        with pytest.raises(ConfigError, match="is not a ledger"):
+            read(path)
 
 
 @pytest.mark.parametrize("place", ["file/ledger.sqlite", "folder"])
@@ -232,6 +316,7 @@ def test_where_no_file_can_be_is_refused(tmp_path: Path, place: str) -> None:
 
 
 def test_reading_a_ledger_that_is_not_there_makes_none(path: Path) -> None:
-    with pytest.raises(ConfigError, match="no ledger at"):
-        read_ledger(path)
+    for read in (read_ledger, read_feedback):
+        with pytest.raises(ConfigError, match="no ledger at"):
+            read(path)
     assert not path.exists()

@@ -1,10 +1,19 @@
 """The policy: what it chooses is the best that there is, and changes with its one dial as promised."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinnace.router.policy import EPSILON, Plan, Prospect, exchange_rate, plan_route
+from pinnace.router.policy import (
+    EPSILON,
+    Plan,
+    Prospect,
+    certified_prospects,
+    exchange_rate,
+    plan_route,
+)
+from pinnace.router.rate_table import Rule, choose
 from pinnace.router.route import Rung
 
 chances = st.floats(0, 1)
@@ -199,3 +208,19 @@ def test_a_long_ladder_is_climbed_in_the_order_of_price() -> None:
     assert bars[0] is not None
     assert bars[1] == pytest.approx(0.89)
     assert bars[0] > bars[1]
+
+
+@given(
+    st.integers(0, 10_000), st.integers(1, 5), rates, st.sampled_from([0.0, 0.1, float("inf")]), st.booleans()
+)
+def test_the_plan_begins_with_the_model_that_the_rule_was_calibrated_to_choose(
+    seed: int, models: int, rate: float, margin: float, dearest_is_large: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    quality, usd = rng.random((1, models)), rng.random((1, models)) / 100
+    large = int(np.argmax(usd)) if dearest_is_large else 0
+    prospects = [Prospect(f"m{j}", quality[0, j], usd[0, j], (0.2, 0.9)) for j in range(models)]
+    plan = plan_route(certified_prospects(prospects, f"m{large}", margin), rate)
+    (chosen,) = choose(quality, usd, large, Rule(rate, margin))
+    assert plan.rungs[0] == Rung(f"m{chosen}")
+    assert all(rung.is_fallback for rung in plan.rungs[1:])

@@ -1,6 +1,7 @@
 """The router state on disk: what is written is read back, and what is broken is refused."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from router_fixtures import small_state
+from safetensors.numpy import load_file, save_file
 
 from pinnace.errors import StateError
+from pinnace.router.calibration_rows import NAMES
 from pinnace.router.gate import Gate
-from pinnace.router.state import RouterState, default_state, load_state, save_state
+from pinnace.router.state import RouterState, as_loaded, default_state, load_state, save_state
 
 
 @pytest.fixture
@@ -29,8 +32,16 @@ def change(folder: Path, **fields: Any) -> None:
 
 def assert_same(one: RouterState, other: RouterState) -> None:
     for name in ("quality", "quality_sd", "output_tokens", "confidences", "overall"):
-        np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=1e-6)
-    np.testing.assert_allclose(one.clusters.centroids, other.clusters.centroids, rtol=1e-6)
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    np.testing.assert_array_equal(one.clusters.centroids, other.clusters.centroids)
+    arrays, others = one.expectation.arrays(), other.expectation.arrays()
+    assert arrays.keys() == others.keys()
+    for name in arrays:
+        np.testing.assert_array_equal(arrays[name], others[name], err_msg=name)
+    for name in ("gain", "half"):
+        np.testing.assert_array_equal(getattr(one.gains, name), getattr(other.gains, name))
+    for name in NAMES:
+        np.testing.assert_array_equal(getattr(one.calibration, name), getattr(other.calibration, name))
     assert one.clusters.labels == other.clusters.labels
     assert one.clusters.familiar == other.clusters.familiar
     for name in ("models", "gate", "hold_tokens", "provenance"):
@@ -80,10 +91,58 @@ def test_a_missing_file_is_refused(folder: Path, name: str) -> None:
         load_state(folder)
 
 
-def test_another_format_is_refused(folder: Path) -> None:
-    change(folder, format=99)
-    with pytest.raises(StateError, match="expected a router state of format 1, got 99"):
+@pytest.mark.parametrize("written", [1, 99])
+def test_another_format_is_refused_and_says_what_to_do(folder: Path, written: int) -> None:
+    header = {"format": written, "models": ["small"]}
+    (folder / "state.json").write_text(json.dumps(header), encoding="utf-8")
+    said = f"expected a router state of format 2, got {written}: refit it with 'pinnace fit'"
+    with pytest.raises(StateError, match=said):
         load_state(folder)
+
+
+@pytest.mark.parametrize(
+    "name", ["centroids", "heads.weights", "fold1.kind_table", "calibration.quality", "gain"]
+)
+def test_numbers_that_are_missing_are_refused(folder: Path, name: str) -> None:
+    replace_array(folder, name, lambda array: array * np.nan)
+    with pytest.raises(StateError, match=f"expected finite numbers in '{name}'"):
+        load_state(folder)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["centroids", "quality", "directions", "heads.weights", "fold0.kind_weights", "covariance", "gain"],
+)
+@pytest.mark.parametrize("shape", [(), (3,), (2, 1), (1, 2, 3, 4)])
+def test_arrays_of_other_shapes_are_refused(folder: Path, name: str, shape: tuple[int, ...]) -> None:
+    replace_array(folder, name, lambda array: np.zeros(shape, array.dtype))
+    with pytest.raises(StateError, match=r"state\.json expects arrays of other shapes"):
+        load_state(folder)
+
+
+def test_an_array_too_few_or_too_many_is_refused(folder: Path) -> None:
+    change(folder, folds=3)
+    with pytest.raises(StateError, match=r"expects arrays of other names, of these: \['fold2"):
+        load_state(folder)
+
+
+def test_no_folds_are_refused(folder: Path) -> None:
+    change(folder, folds=0)
+    with pytest.raises(StateError, match="not a router state"):
+        load_state(folder)
+
+
+def replace_array(folder: Path, name: str, change_it: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Change one array of the folder's."""
+    path = str(folder / "arrays.safetensors")
+    arrays = load_file(path)
+    save_file({**arrays, name: np.ascontiguousarray(change_it(arrays[name]))}, path)
+
+
+def test_a_state_in_memory_is_the_one_on_disk(folder: Path) -> None:
+    state = small_state()
+    assert_same(as_loaded(state), state)
+    assert_same(load_state(folder), state)
 
 
 def test_files_that_disagree_are_refused(folder: Path) -> None:
@@ -117,3 +176,6 @@ def test_the_default_state_ships_and_says_where_it_came_from() -> None:
     assert state.provenance.rows >= 1000
     assert {"gsm8k", "boolq", "trec"} <= set(state.provenance.tasks)
     np.testing.assert_allclose(np.linalg.norm(state.clusters.centroids, axis=1), 1, atol=1e-5)
+    assert sum(path.stat().st_size for path in default_state().iterdir()) < 3_000_000
+    assert len(state.calibration.quality) >= 1000
+    assert state.provenance.metrics["estimates/mse"] < 0.9 * state.provenance.metrics["estimates/mse_means"]

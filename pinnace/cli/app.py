@@ -3,10 +3,12 @@
 import importlib
 import json
 import logging
+import math
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from rich.console import Console
@@ -26,7 +28,20 @@ stderr = Console(stderr=True)
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
-COMMANDS = ("serve", "ask", "route", "models", "fit", "evaluate", "bench")
+COMMANDS = (
+    "serve",
+    "ask",
+    "route",
+    "models",
+    "fit",
+    "rate",
+    "evaluate",
+    "eval_gate",
+    "eval_import",
+    "eval_replay",
+    "eval_tables",
+    "bench",
+)
 BAD_USAGE = (ConfigError, TableError)
 
 
@@ -47,8 +62,18 @@ def read_config(path: Path) -> Config:
 
 
 def print_json(value: Any) -> None:
-    """One JSON object on stdout."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    """One JSON object on stdout; numbers that JSON does not have (NaN, infinities) become null."""
+    sys.stdout.write(json.dumps(_with_nulls(value), ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+
+
+def _with_nulls(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _with_nulls(item) for key, item in cast(Mapping[Any, Any], value).items()}
+    if isinstance(value, list | tuple):
+        return [_with_nulls(item) for item in cast(Sequence[Any], value)]
+    return value
 
 
 def quiet_engines() -> None:

@@ -1,22 +1,34 @@
 """`pinnace fit`: a router state from outcome tables."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pinnace.cli.app import DEFAULT_PATH, ConfigOption, JsonOption, app, console, print_json, read_config
+from pinnace.cli.learn import learn
+from pinnace.errors import ConfigError
+from pinnace.eval.embedding_cache import embed_cached
 from pinnace.eval.fitting import fit_table
+from pinnace.eval.gate_rows import EmbeddedTexts
 from pinnace.eval.join import join_tables
+from pinnace.eval.table import OutcomeTable
 from pinnace.eval.table_file import read_table
 from pinnace.router.embedder import load_embedder
-from pinnace.router.state import Provenance, save_state
+from pinnace.router.state import Provenance, RouterState, save_state
+from pinnace.router.types import Embedder
 
 
 @app.command()
 def fit(
-    tables: Annotated[list[Path], typer.Argument(help="Outcome tables.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write the router state to.")],
+    tables: Annotated[list[Path] | None, typer.Argument(help="Outcome tables.")] = None,
+    from_ledger: Annotated[
+        str | None,
+        typer.Option(help="Learn from this ledger as well, or from 'default', the configuration's own."),
+    ] = None,
+    force: Annotated[bool, typer.Option(help="With --from-ledger: replace what serves, whatever.")] = False,
     clusters: Annotated[int, typer.Option(min=1, max=1024, help="How many clusters.")] = 40,
     hold_tokens: Annotated[
         int, typer.Option(min=1, max=256, help="Tokens a stream holds for the gate.")
@@ -27,18 +39,28 @@ def fit(
 ) -> None:
     """Fit clusters, estimates and the gate from outcome tables.
 
+    With --from-ledger also from what was served: rated answers, and drafts that were climbed past. The
+    state that serves is then replaced only where the new one cross-validates no worse; else the new one
+    is left beside it.
+
     Example: [bold]pinnace fit outcomes.parquet -o .pinnace/router[/bold]
     """
-    table = join_tables([read_table(path) for path in tables])
+    if not tables and from_ledger is None:
+        raise ConfigError("fit: expected outcome tables or --from-ledger, got neither")
+
+    def fitted(rows: OutcomeTable, embedder: Embedder, sources: Sequence[str]) -> RouterState:
+        return fit_table(
+            rows, embedder, clusters=clusters, hold_tokens=hold_tokens, seed=seed, sources=sources
+        )
+
+    if from_ledger is not None:
+        learn(fitted, tables or [], from_ledger, out, read_config(config), seed=seed, force=force, json=json)
+        return
+    paths = tables or []
+    table = join_tables([read_table(path) for path in paths])
     embedder = load_embedder(read_config(config).router.embedder)
-    state = fit_table(
-        table,
-        embedder,
-        clusters=clusters,
-        hold_tokens=hold_tokens,
-        seed=seed,
-        sources=[path.name for path in tables],
-    )
+    embedded = EmbeddedTexts(embedder.name, table.prompts, embed_cached(embedder, table.prompts))
+    state = fitted(table, embedded, [path.name for path in paths])
     save_state(state, out)
     if json:
         found = state.provenance

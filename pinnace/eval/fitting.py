@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.metadata import version
-from math import isfinite, nan
+from math import nan
 from typing import Any
 
 import numpy as np
 
 from pinnace.errors import TableError
 from pinnace.eval.table import FloatArray, OutcomeTable
-from pinnace.router.evidence import FEATURES, Evidence
+from pinnace.router.evidence import Evidence, evidence_from
 from pinnace.router.fit import FitRows, fit_state
 from pinnace.router.gate import STAGES
 from pinnace.router.state import Provenance, RouterState
@@ -42,7 +42,9 @@ def fit_table(
         vectors=embedder.embed(table.prompts),
         scores=table.scores,
         output_tokens=np.stack([_tokens(table, model) for model in table.models], axis=1),
-        evidence={m: {s: _stage(table, m, s) for s in STAGES} for m in table.models if m in table.evidence},
+        evidence={
+            m: {s: evidence_column(table, m, s) for s in STAGES} for m in table.models if m in table.evidence
+        },
     )
 
     def provenance(metrics: Mapping[str, float]) -> Provenance:
@@ -75,7 +77,11 @@ def task_means(table: OutcomeTable) -> dict[str, dict[str, float]]:
     return found
 
 
-def _stage(table: OutcomeTable, model: str, stage: str) -> tuple[Evidence | None, ...]:
+def evidence_column(table: OutcomeTable, model: str, stage: str) -> tuple[Evidence | None, ...]:
+    """The evidence of `model`'s answers at one stage, one entry a row, None where there is none.
+
+    :raises TableError: when an entry does not have the features, or they are no finite numbers.
+    """
     entries = enumerate(table.evidence[model], start=1)
     return tuple(
         _evidence((entry or {}).get(stage), f"row {row}, evidence:{model}") for row, entry in entries
@@ -86,12 +92,9 @@ def _evidence(features: Any, where: str) -> Evidence | None:
     if features is None:
         return None
     try:
-        values = {name: float(features[name]) for name in FEATURES}
-    except (KeyError, TypeError, ValueError):
-        values = {}
-    if not values or not all(isfinite(value) for value in values.values()):
-        raise TableError(f"{where}: expected finite numbers for {', '.join(FEATURES)}, got {features!r}")
-    return Evidence(**values)
+        return evidence_from(features)
+    except (TypeError, ValueError) as error:
+        raise TableError(f"{where}: {error}") from None
 
 
 def _tokens(table: OutcomeTable, model: str) -> FloatArray:

@@ -1,6 +1,7 @@
 """What a running route reports: first that it has committed, then the text, then the account of it all."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from pinnace.models.completion import Delta, Usage
@@ -14,7 +15,12 @@ class Attempt:
 
     `accepted`: its text is the answer; `climbed`: judged too doubtful; `failed`: the backend could not;
     `abandoned`: the client went away. `confidence` is the probability that it is
-    right (the gate's, or the router's estimate where the backend gives no evidence).
+    right (the gate's, or the router's estimate where the backend gives no evidence), and `bar` what it had
+    to reach, None on a last rung.
+
+    For learning, all of the first choice: `evidence` by stage, features without content; `is_whole`, whether
+    every choice was finished; and `text`, of a draft that was climbed past, which the ledger keeps only
+    where it may.
     """
 
     model: str
@@ -23,6 +29,10 @@ class Attempt:
     verdict: Verdict
     why: str
     confidence: float | None = None
+    bar: float | None = None
+    is_whole: bool = False
+    evidence: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Mapping[str, float]])
+    text: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

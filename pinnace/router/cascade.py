@@ -104,6 +104,7 @@ class Cascade:
     async def _try(self, rung: Rung, hold_tokens: int | None) -> Draft | None:
         """The draft of `rung`, still open, where it is good enough; else None, and the draft is charged."""
         draft = self._draft(self._backends[rung.model], hold_tokens)
+        draft.bar = rung.bar
         try:
             draft.confidence = confidence = await self._confidence(rung, draft, hold_tokens)
         except (BackendError, RequestError) as error:
@@ -176,7 +177,18 @@ class Cascade:
 
     def _charge(self, draft: Draft, verdict: Verdict, why: str) -> None:
         """Write the draft's attempt down, or over what was written of it before."""
-        attempt = Attempt(draft.backend.card.name, draft.usage, draft.cost(), verdict, why, draft.confidence)
+        attempt = Attempt(
+            model=draft.backend.card.name,
+            usage=draft.usage,
+            cost_usd=draft.cost(),
+            verdict=verdict,
+            why=why,
+            confidence=draft.confidence,
+            bar=draft.bar,
+            is_whole=draft.is_whole,
+            evidence=draft.features(),
+            text=draft.text() if verdict == "climbed" else None,
+        )
         if draft.attempt is None:
             draft.attempt = len(self.attempts)
             self.attempts.append(attempt)

@@ -60,6 +60,7 @@ class Dispatcher:
         self.router.start()
         await self.router.warm()
         await self.fleet.start()
+        self.router.prepare(self.fleet.cards())
 
     async def drain(self) -> None:
         """Finish what runs, and give everything back."""
@@ -123,6 +124,8 @@ class Dispatcher:
                     record.note(event)
                     yield event
         finally:
+            if cascade.attempts:
+                self.router.spend(route, sum(attempt.cost_usd for attempt in cascade.attempts))
             if self.ledger is not None:
                 self.ledger.add(record.row(cascade, store_text=self.ledger.store_text))
 
@@ -171,7 +174,7 @@ class _Record:
             decision_s=self._route.decision_s,
             total_s=time.perf_counter() - self._began,
             clusters=",".join(str(match.index) for match in self._route.clusters),
-            attempts=attempts_json(attempts),
+            attempts=attempts_json(attempts, store_text=store_text),
             prompt=self._request.text() if store_text else None,
             answer="".join(self._text) if store_text else None,
         )

@@ -2,33 +2,43 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Mapping
+from typing import Any
 
 from pinnace.errors import BackendError
 from pinnace.models.backend import Backend
 from pinnace.models.completion import Delta, FinishReason, Request, TokenLogprob, Usage
+from pinnace.router.agreement import agreement
 from pinnace.router.evidence import Evidence, evidence_of
+from pinnace.router.validity import gather_calls, is_valid
 
 
 class Draft:
     """Reads a backend's stream into memory up to a point; iterate over it for what was held and the rest.
 
-    `usage` is what the draft has spent so far, also after it was aborted; `confidence` is set by who
-    judges it, and `attempt` by who charges for it. Close it (`aclose`) to abort what still runs.
+    `usage` is what the draft has spent so far, also after it was aborted; `confidence` and the `bar` that it
+    had to reach are set by who judges it, and `attempt` by who charges for it. Close it (`aclose`) to abort
+    what still runs.
     """
 
     def __init__(self, backend: Backend, request: Request) -> None:
         self.backend = backend
         self.usage = Usage()
         self.confidence: float | None = None
+        self.bar: float | None = None
         self.attempt: int | None = None
+        self._request = request
         self._stream = backend.stream(request)
         self._first: asyncio.Task[Delta] | None = None
         self._choices = request.n
+        self._texts: dict[int, list[str]] = {}
+        self._calls: dict[int, list[Mapping[str, Any]]] = {}
         self._window: int | None = None
         self._held: deque[Delta] = deque()
         self._tokens: dict[int, list[TokenLogprob]] = {}
         self._pieces: dict[int, int] = {}
         self._finished: dict[int, FinishReason] = {}
+        self._whole: list[Evidence | None] | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -63,8 +73,21 @@ class Draft:
 
     def evidence(self) -> tuple[Evidence, ...]:
         """The evidence of each choice: of all of it, or of the held window while the draft is unfinished."""
-        found = (self._evidence(index, tokens) for index, tokens in self._tokens.items())
-        return tuple(evidence for evidence in found if evidence is not None)
+        whole = self._evidence_of_all() if self.is_whole else map(self._held_evidence, self._tokens)
+        return tuple(evidence for evidence in whole if evidence is not None)
+
+    def text(self) -> str:
+        """The text of the first choice, as far as it was read."""
+        return "".join(self._texts.get(0, ()))
+
+    def features(self) -> dict[str, dict[str, float]]:
+        """The evidence of the first choice at each stage that was read: numbers, no content."""
+        if 0 not in self._tokens:
+            return {}
+        whole = self._evidence_of_all()[list(self._tokens).index(0)] if self.is_whole else None
+        prefix = self._held_evidence(0) if self._window is not None else None
+        found = {"whole": whole, "prefix": prefix}
+        return {stage: evidence.as_dict() for stage, evidence in found.items() if evidence is not None}
 
     async def aclose(self) -> None:
         """Abort what still runs."""
@@ -93,6 +116,8 @@ class Draft:
 
     def _note(self, delta: Delta) -> None:
         self._tokens.setdefault(delta.index, []).extend(delta.logprobs)
+        self._texts.setdefault(delta.index, []).append(delta.text)
+        self._calls.setdefault(delta.index, []).extend(delta.tool_calls)
         if delta.text or delta.logprobs or delta.tool_calls:
             self._pieces[delta.index] = self._pieces.get(delta.index, 0) + max(1, len(delta.logprobs))
         if delta.usage is not None:
@@ -106,8 +131,30 @@ class Draft:
         enough = {i for i, pieces in self._pieces.items() if pieces >= self._window}
         return len(enough | self._finished.keys()) == self._choices
 
-    def _evidence(self, index: int, tokens: list[TokenLogprob]) -> Evidence | None:
+    def _evidence_of_all(self) -> list[Evidence | None]:
+        """The evidence of every choice of a whole draft, which is judged first and written down later."""
+        if self._whole is None:
+            self._whole = self._whole_evidence()
+        return self._whole
+
+    def _whole_evidence(self) -> list[Evidence | None]:
+        """Of every choice: its tokens, how many say the same, and whether it keeps the format asked for."""
+        texts = ["".join(self._texts.get(index, ())) for index in self._tokens]
+        calls = [gather_calls(self._calls.get(index, ())) for index in self._tokens]
+        said = [text or repr(made) for text, made in zip(texts, calls, strict=True)]
+        return [
+            evidence_of(
+                self._tokens[index],
+                self._finished.get(index),
+                agreement=share,
+                valid=float(is_valid(text, made, self._request)),
+            )
+            for index, text, made, share in zip(self._tokens, texts, calls, agreement(said), strict=True)
+        ]
+
+    def _held_evidence(self, index: int) -> Evidence | None:
         """Of a choice that went on past the window, only the window: what the prefix gate was fitted on."""
-        if not self.is_whole and self._window is not None and len(tokens) > self._window:
+        tokens = self._tokens[index]
+        if self._window is not None and len(tokens) > self._window:
             return evidence_of(tokens[: self._window], None)
         return evidence_of(tokens, self._finished.get(index))

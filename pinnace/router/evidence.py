@@ -1,13 +1,14 @@
-"""The evidence in an answer: log-probability features of its tokens, finished or half-finished.
+"""The evidence in an answer: log-probabilities of its tokens, agreement of its samples, validity of its form.
 
 Pure. Knows nothing of what the features are worth; that is the gate's business. All log-probabilities
 are natural and taken before temperature. The lowest window follows DeepConf (arXiv 2508.15260), which
 scores an answer by its least confident stretch.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from math import log1p
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, fields
+from math import isfinite, log1p
+from typing import Any
 
 from pinnace.models.completion import FinishReason, TokenLogprob
 
@@ -22,7 +23,10 @@ class Evidence:
     `mean`, `minimum` and `lowest_window` (mean over the least likely run of 8 tokens) are of the chosen
     tokens; `first` is the first token's; the margins are between the two likeliest tokens per position, 0
     where the backend names only one; `length` is log(1 + tokens); `finished` is 1.0 where the model stopped
-    by itself, else 0.0.
+    by itself, else 0.0. `agreement` is the share of the request's choices that say what this one says
+    (`pinnace.router.agreement`), 1.0 where there is one choice; `valid` is 0.0 where the answer breaks the
+    format that was asked for (`pinnace.router.validity`), 1.0 where it keeps it or none was asked for.
+    Those two are 1.0, too, while an answer is unfinished and in tables that are older than they are.
     """
 
     mean: float
@@ -33,6 +37,8 @@ class Evidence:
     margin_minimum: float
     length: float
     finished: float
+    agreement: float = 1.0
+    valid: float = 1.0
 
     def as_dict(self) -> dict[str, float]:
         """The features by name, in a fixed order."""
@@ -40,9 +46,17 @@ class Evidence:
 
 
 FEATURES: tuple[str, ...] = tuple(Evidence.__dataclass_fields__)
+LOGPROBS: tuple[str, ...] = tuple(f.name for f in fields(Evidence) if f.default is MISSING)
+"""The features that every answer with log-probabilities has, and every table with evidence."""
 
 
-def evidence_of(tokens: Sequence[TokenLogprob], finish_reason: FinishReason | None) -> Evidence | None:
+def evidence_of(
+    tokens: Sequence[TokenLogprob],
+    finish_reason: FinishReason | None,
+    *,
+    agreement: float = 1.0,
+    valid: float = 1.0,
+) -> Evidence | None:
     """The evidence in `tokens`; None where the backend gave no log-probabilities."""
     if not tokens:
         return None
@@ -57,7 +71,25 @@ def evidence_of(tokens: Sequence[TokenLogprob], finish_reason: FinishReason | No
         margin_minimum=min(margins),
         length=log1p(len(chosen)),
         finished=float(finish_reason in ("stop", "tool_calls")),
+        agreement=agreement,
+        valid=valid,
     )
+
+
+def evidence_from(features: Mapping[str, Any]) -> Evidence:
+    """The evidence that `as_dict` wrote down, perhaps before the later features were known.
+
+    :raises ValueError: when a feature of `LOGPROBS` is missing, or one is no finite number.
+    """
+    known = {name: features[name] for name in FEATURES if name in features}
+    values = {name: float(value) for name, value in known.items() if isinstance(value, int | float)}
+    if (
+        not set(LOGPROBS) <= set(values)
+        or len(values) < len(known)
+        or not all(map(isfinite, values.values()))
+    ):
+        raise ValueError(f"expected finite numbers for {', '.join(LOGPROBS)}, got {features!r}")
+    return Evidence(**values)
 
 
 def _margin(token: TokenLogprob) -> float:

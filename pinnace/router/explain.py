@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from pinnace.router.route import ModelEstimate, Route, Rung
+from pinnace.router.route import EscalationGain, ModelEstimate, Route, Rung
 
 UNSURE_SD = 0.15
 LIKE = ((0.9, "clearly"), (0.5, "somewhat"), (0.0, "faintly"))
@@ -38,7 +38,21 @@ def _resemblance(route: Route) -> list[str]:
 
 def _expectations(route: Route) -> list[str]:
     width = max(len(estimate.model) for estimate in route.estimates)
-    return ["What to expect on such requests:", *(_expectation(e, width) for e in route.estimates), ""]
+    expectations = [_expectation(estimate, width) for estimate in route.estimates]
+    gains = [_gain(gain) for gain in route.gains]
+    return ["What to expect on such requests:", *expectations, *gains, ""]
+
+
+def _gain(gain: EscalationGain) -> str:
+    """What climbing wins, as it was measured on such requests."""
+    if gain.low <= -1 and gain.high >= 1:
+        return f"  {gain.to} and {gain.model} were never measured together on such requests"
+    points, low, high = (100 * value for value in (gain.gain, gain.low, gain.high))
+    never = ", so climbing to it buys nothing" if gain.high <= 0 else ""
+    return (
+        f"  measured: {gain.to} {points:+.0f} points over {gain.model} "
+        f"(95 % sure of {low:+.0f} to {high:+.0f}){never}"
+    )
 
 
 def _expectation(estimate: ModelEstimate, width: int) -> str:

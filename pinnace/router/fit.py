@@ -1,30 +1,32 @@
-"""Fitting a router state from scored answers: clusters, qualities, gates, and the metrics they reach.
+"""Fitting a router state from scored answers: estimates, clusters, gates, and the metrics they reach.
 
-Values in, values out: reads no file and embeds nothing. Confidence metrics are cross-validated, so
-that what `pinnace fit` prints is what rows outside the fit would see.
+Values in, values out: reads no file and embeds nothing. Metrics of estimates and of confidence are
+cross-validated, so that what `pinnace fit` prints is what rows outside the fit would see.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from sklearn.cluster import KMeans  # pyright: ignore[reportMissingTypeStubs]
-from sklearn.linear_model import LogisticRegression  # pyright: ignore[reportMissingTypeStubs]
-from sklearn.metrics import roc_auc_score  # pyright: ignore
-from sklearn.model_selection import KFold  # pyright: ignore
+from threadpoolctl import threadpool_limits  # pyright: ignore
 
+from pinnace.models.completion import Message, Request
+from pinnace.router.calibration_rows import CalibrationRows
 from pinnace.router.clusters import Clusters
-from pinnace.router.evidence import FEATURES, Evidence
-from pinnace.router.gate import STAGES, Gate, Logistic, features_of
+from pinnace.router.escalation import fit_gains
+from pinnace.router.estimators.features import look
+from pinnace.router.estimators.learner import column_means
+from pinnace.router.evidence import Evidence
+from pinnace.router.expectation_fit import NGRAMS, fit_expectation
+from pinnace.router.gate_fit import GateRows, fit_gates
+from pinnace.router.known import TYPICAL
 from pinnace.router.labels import label_clusters
-from pinnace.router.state import QUANTILES, Provenance, RouterState
+from pinnace.router.needs import prompt_tokens
+from pinnace.router.state import QUANTILES, Provenance, RouterState, as_loaded
 from pinnace.router.types import FloatArray, IntArray
 
-FOLDS = 5
-MIN_JUDGED = 60
-MIN_OF_EACH = 10
-"""Scored answers with evidence, and right and wrong ones among them, below which a model gets no gate."""
 MIN_CLUSTER = 30
 """Judged answers below which a cluster borrows the spread of confidence of all rows."""
 
@@ -49,32 +51,87 @@ class FitRows:
 Provide = Callable[[Mapping[str, float]], Provenance]
 
 
-def fit_state(rows: FitRows, provenance: Provide, *, k: int, hold_tokens: int, seed: int = 0) -> RouterState:
-    """Fit a router state.
+def fit_state(
+    rows: FitRows,
+    provenance: Provide,
+    *,
+    k: int,
+    hold_tokens: int,
+    ngrams: int = NGRAMS,
+    seed: int = 0,
+) -> RouterState:
+    """Fit a router state: the same rows and seed give the same state, to the last bit.
 
     :param provenance: makes the provenance from the metrics that the fit reached.
     :param k: clusters, at most a tenth of the rows and one per distinct vector.
+    :param ngrams: directions of character n-grams among the features.
     """
+    with threadpool_limits(1):  # the sums are the same on any number of cores, and no slower on two
+        return _fit_state(rows, provenance, k=k, hold_tokens=hold_tokens, ngrams=ngrams, seed=seed)
+
+
+def _fit_state(
+    rows: FitRows, provenance: Provide, *, k: int, hold_tokens: int, ngrams: int, seed: int
+) -> RouterState:
     most = min(max(1, len(rows.prompts) // 10), len(np.unique(rows.vectors, axis=0)))
     centroids = fit_centroids(rows.vectors, min(k, most), seed=seed)
     members = np.argmax(rows.vectors @ centroids.T, axis=1)
     labels = label_clusters(rows.prompts, members, len(centroids))
     clusters = Clusters(centroids, labels, familiar_range(rows.vectors, centroids))
+    seen = look(rows.prompts, rows.vectors)
+    found = fit_expectation(
+        seen, rows.scores, rows.tasks, rows.prompts, rows.models, ngrams=ngrams, seed=seed
+    )
+    priors = _as_served(found.held_out, rows, clusters)
+    judged = GateRows(
+        rows.models, rows.prompts, rows.scores, priors, rows.evidence, *clusters.membership(rows.vectors)
+    )
+    gates = fit_gates(judged, k=len(centroids), seed=seed)
     quality, quality_sd = cluster_quality(rows.scores, members, len(centroids))
-    priors = _held_out_priors(rows, clusters, members, seed)
-    gate, confidences, metrics = _fit_gates(rows, priors, seed)
-    tokens, _ = cluster_quality(_filled_tokens(rows.output_tokens), members, len(centroids))
-    return RouterState(
+    lengths = _filled_tokens(rows.output_tokens)
+    tokens, _ = cluster_quality(lengths, members, len(centroids))
+    state = RouterState(
         models=rows.models,
         clusters=clusters,
         quality=quality,
         quality_sd=quality_sd,
         output_tokens=tokens,
-        confidences=_spread(confidences, members, len(centroids)),
-        overall=np.stack([_means(rows.scores), _means(_filled_tokens(rows.output_tokens))], axis=1),
-        gate=gate,
+        confidences=_spread(gates.confidences, members, len(centroids)),
+        overall=np.stack([column_means(rows.scores), _means(lengths)], axis=1),
+        gate=gates.gate,
         hold_tokens=hold_tokens,
-        provenance=provenance(metrics),
+        provenance=provenance({**found.metrics, **gates.metrics}),
+        expectation=found.expectation,
+        gains=fit_gains(rows.scores, members, len(centroids)),
+        calibration=_calibration(rows, clusters, _as_served(found.by_fold, rows, clusters), tokens, lengths),
+    )
+    return as_loaded(state)
+
+
+def _as_served(estimates: FloatArray, rows: FitRows, clusters: Clusters) -> FloatArray:
+    """Estimates (n, m) as a request gets them: the stranger it is, the nearer to each model's mean."""
+    familiarity = clusters.familiarity(rows.vectors)[:, None]
+    return familiarity * estimates + (1 - familiarity) * column_means(rows.scores)
+
+
+def _calibration(
+    rows: FitRows, clusters: Clusters, quality: FloatArray, tokens: FloatArray, lengths: FloatArray
+) -> CalibrationRows:
+    """The rows where two models ran or more, and what was expected of them.
+
+    :param tokens: expected per cluster, (k, m); `lengths` (n, m) are what was written, NaN where not known.
+    """
+    both = (~np.isnan(rows.scores)).sum(axis=1) > 1
+    nearest, weights = clusters.membership(rows.vectors[both])
+    expected = np.einsum("np,npm->nm", weights, tokens[nearest])
+    texts = [prompt for prompt, is_kept in zip(rows.prompts, both.tolist(), strict=True) if is_kept]
+    asked = [prompt_tokens(Request((Message("user", text),))) for text in texts]
+    return CalibrationRows(
+        quality=quality[both],
+        scores=rows.scores[both],
+        prompt_tokens=np.array(asked, dtype=np.float64),
+        expected_tokens=expected,
+        output_tokens=np.where(np.isnan(lengths[both]), expected, lengths[both]),
     )
 
 
@@ -123,94 +180,6 @@ def familiar_range(vectors: FloatArray, centroids: FloatArray) -> tuple[float, f
     return float(np.quantile(nearest, 0.1)), float(np.quantile(nearest, 0.5))
 
 
-def _held_out_priors(rows: FitRows, clusters: Clusters, members: IntArray, seed: int) -> FloatArray:
-    """The router's estimate for each row from the other folds' rows, (n, m): what it would say unseen."""
-    priors = np.zeros_like(rows.scores)
-    nearest, weights = clusters.membership(rows.vectors)
-    familiarity = clusters.familiarity(rows.vectors)[:, None]
-    for fit, held in _folds(len(rows.prompts), seed):
-        quality, _ = cluster_quality(rows.scores[fit], members[fit], len(clusters.centroids))
-        here = np.einsum("np,npm->nm", weights[held], quality[nearest[held]])
-        priors[held] = familiarity[held] * here + (1 - familiarity[held]) * _means(rows.scores[fit])
-    return priors
-
-
-def _fit_gates(rows: FitRows, priors: FloatArray, seed: int) -> tuple[Gate, FloatArray, dict[str, float]]:
-    """The gate, each row's cross-validated confidence in whole answers (n, m), and the metrics."""
-    confidences = np.full_like(rows.scores, np.nan)
-    fitted: dict[str, dict[str, Logistic]] = {stage: {} for stage in STAGES}
-    metrics: dict[str, float] = {}
-    for column, model in enumerate(rows.models):
-        for stage, evidence in rows.evidence.get(model, {}).items():
-            judged, features = _judged(evidence, rows.scores[:, column], priors[:, column])
-            right = rows.scores[judged, column]
-            if not _is_enough(right):
-                continue
-            held_out = _cross_validated(features, right, seed)
-            fitted[stage][model] = fit_logistic(features, right)
-            metrics |= _metrics(f"{model}/{stage}", held_out, right, features[:, FEATURES.index("mean")])
-            if stage == "whole":
-                confidences[judged, column] = held_out
-    return Gate(fitted["whole"], fitted["prefix"]), confidences, metrics
-
-
-def fit_logistic(features: FloatArray, right: FloatArray) -> Logistic:
-    """A standardised, lightly regularised logistic model of `right` >= 0.5."""
-    centre = features.mean(axis=0)
-    scale = np.maximum(features.std(axis=0), 1e-6)
-    model: Any = LogisticRegression(C=1.0, max_iter=1000)
-    model.fit((features - centre) / scale, right >= 0.5)
-    return Logistic(
-        tuple(centre.tolist()),
-        tuple(scale.tolist()),
-        tuple(model.coef_[0].tolist()),
-        float(model.intercept_[0]),
-    )
-
-
-def expected_calibration_error(confidence: FloatArray, right: FloatArray, bins: int = 10) -> float:
-    """Mean |confidence - accuracy| over bins of equal mass, in 0..1."""
-    order = np.argsort(confidence, kind="stable")
-    parts = [part for part in np.array_split(order, bins) if len(part)]
-    gaps = [abs(confidence[part].mean() - right[part].mean()) for part in parts]
-    return float(np.average(gaps, weights=[len(part) for part in parts]))
-
-
-def _is_enough(right: FloatArray) -> bool:
-    """Whether there are answers enough to fit a gate on and to cross-validate it."""
-    rights = int((right >= 0.5).sum())
-    return len(right) >= MIN_JUDGED and min(rights, len(right) - rights) >= MIN_OF_EACH
-
-
-def _judged(
-    evidence: Sequence[Evidence | None], scores: FloatArray, priors: FloatArray
-) -> tuple[IntArray, FloatArray]:
-    judged = [i for i, found in enumerate(evidence) if found is not None and not np.isnan(scores[i])]
-    features = [features_of(found, float(priors[i])) for i in judged if (found := evidence[i]) is not None]
-    return np.asarray(judged, dtype=np.int64), np.asarray(features, dtype=np.float64)
-
-
-def _cross_validated(features: FloatArray, right: FloatArray, seed: int) -> FloatArray:
-    held_out = np.zeros(len(right))
-    for fit, held in _folds(len(right), seed):
-        logistic = fit_logistic(features[fit], right[fit])
-        held_out[held] = [logistic.probability(row) for row in features[held].tolist()]
-    return held_out
-
-
-def _metrics(name: str, confidence: FloatArray, right: FloatArray, mean: FloatArray) -> dict[str, float]:
-    labels = right >= 0.5
-    auroc = cast(Callable[[Any, Any], float], roc_auc_score)
-    return {
-        f"{name}/rows": float(len(right)),
-        f"{name}/accuracy": float(right.mean()),
-        f"{name}/auroc": float(auroc(labels, confidence)),
-        f"{name}/auroc_mean_logprob": float(auroc(labels, mean)),
-        f"{name}/brier": float(np.mean((confidence - right) ** 2)),
-        f"{name}/ece": expected_calibration_error(confidence, right),
-    }
-
-
 def _spread(confidences: FloatArray, members: IntArray, k: int) -> FloatArray:
     """Quantiles of confidence per cluster and model, (k, m, QUANTILES)."""
     levels = (np.arange(QUANTILES) + 0.5) / QUANTILES
@@ -226,8 +195,13 @@ def _spread(confidences: FloatArray, members: IntArray, k: int) -> FloatArray:
 
 
 def _filled_tokens(output_tokens: FloatArray) -> FloatArray:
-    """Completion tokens with a model's gaps filled by what the other models wrote on that row."""
+    """Completion tokens with a model's gaps filled by what the other models wrote on that row.
+
+    Where no length at all is known, every answer is taken to be of typical length.
+    """
     known = ~np.isnan(output_tokens)
+    if not known.any():
+        return np.full_like(output_tokens, TYPICAL.completion_tokens)
     row_sum = np.where(known, output_tokens, 0.0).sum(axis=1, keepdims=True)
     row_mean = row_sum / np.maximum(known.sum(axis=1, keepdims=True), 1)
     return np.where(known, output_tokens, np.where(known.any(axis=1, keepdims=True), row_mean, np.nan))
@@ -240,8 +214,3 @@ def _means(values: FloatArray) -> FloatArray:
 
 def _known(values: FloatArray) -> FloatArray:
     return values[~np.isnan(values)]
-
-
-def _folds(n: int, seed: int) -> list[tuple[IntArray, IntArray]]:
-    folds: Any = KFold(n_splits=min(FOLDS, n), shuffle=True, random_state=seed)
-    return list(folds.split(np.zeros(n)))

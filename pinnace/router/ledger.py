@@ -1,6 +1,7 @@
-"""The ledger: one row per served request, in SQLite, written by a thread of its own.
+"""The ledger: one row per served request, in SQLite, written by a thread of its own; and what people rated.
 
-An answer never waits for it. Holds no prompt and no answer unless `store_text` is on.
+An answer never waits for it. Holds no prompt, answer or draft unless `store_text` is on; the features of
+an answer's evidence are numbers, and always kept. A ledger of an earlier version is upgraded in place.
 """
 
 import json
@@ -13,13 +14,16 @@ from collections.abc import Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 from pinnace.errors import ConfigError
 from pinnace.router.answer import Attempt
+from pinnace.router.ledger_feedback import CREATE_FEEDBACK, INSERT_FEEDBACK, Feedback, check_rating
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
+"""Version 1 had no table of ratings."""
 MAX_WAITING = 100_000
 MAX_BATCH = 1_000
 BUSY_S = 5.0
@@ -53,11 +57,19 @@ class LedgerRow:
     answer: str | None = None
 
 
-def attempts_json(attempts: Sequence[Attempt]) -> str:
-    """The attempts as the ledger holds them."""
-    return json.dumps([asdict(attempt) for attempt in attempts], ensure_ascii=False)
+def attempts_json(attempts: Sequence[Attempt], *, store_text: bool = False) -> str:
+    """The attempts as the ledger holds them, `text` among it only where text is stored."""
+    return json.dumps([_entry(attempt, store_text=store_text) for attempt in attempts], ensure_ascii=False)
 
 
+def _entry(attempt: Attempt, *, store_text: bool) -> dict[str, Any]:
+    entry = {name: getattr(attempt, name) for name in _ATTEMPT} | {"usage": asdict(attempt.usage)}
+    if attempt.text is not None and store_text:
+        entry["text"] = attempt.text
+    return entry
+
+
+_ATTEMPT = tuple(field.name for field in fields(Attempt) if field.name != "text")
 _COLUMNS = tuple(field.name for field in fields(LedgerRow))
 _CREATE = f"CREATE TABLE IF NOT EXISTS requests ({', '.join(_COLUMNS)})"
 _INDEX = "CREATE INDEX IF NOT EXISTS requests_created ON requests (created)"
@@ -74,7 +86,7 @@ class Ledger:
         self.path = path
         self.store_text = store_text
         self.dropped = 0
-        self._waiting: queue.Queue[LedgerRow | None] = queue.Queue(MAX_WAITING)
+        self._waiting: queue.Queue[LedgerRow | Feedback | None] = queue.Queue(MAX_WAITING)
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -88,7 +100,15 @@ class Ledger:
         self._thread = threading.Thread(target=self._write, args=(database,), name="ledger", daemon=True)
         self._thread.start()
 
-    def add(self, row: LedgerRow) -> None:
+    def rate(self, request_id: str, rating: float, comment: str | None = None) -> None:
+        """Write down how good the answer to a request was, 0 to 1; never waits. The last rating counts.
+
+        :raises ValueError: when the rating is not a number from 0 to 1.
+        """
+        kept = comment if self.store_text else None
+        self.add(Feedback(request_id, check_rating(rating), time.time(), kept))
+
+    def add(self, row: LedgerRow | Feedback) -> None:
         """Hand a row to the writer; never waits."""
         try:
             self._waiting.put_nowait(row)
@@ -116,10 +136,13 @@ class Ledger:
             self._insert(database, [row for row in rows if row is not None])
         database.close()
 
-    def _insert(self, database: sqlite3.Connection, rows: Sequence[LedgerRow]) -> None:
+    def _insert(self, database: sqlite3.Connection, rows: Sequence[LedgerRow | Feedback]) -> None:
+        requests = [row for row in rows if isinstance(row, LedgerRow)]
+        ratings = [row.values() for row in rows if isinstance(row, Feedback)]
         try:
             with database:
-                database.executemany(_INSERT, [[getattr(row, name) for name in _COLUMNS] for row in rows])
+                database.executemany(_INSERT, [[getattr(row, name) for name in _COLUMNS] for row in requests])
+                database.executemany(INSERT_FEEDBACK, ratings)
         except (ValueError, OverflowError) as error:  # a value that SQLite cannot hold: that row alone goes
             if len(rows) > 1:
                 for row in rows:
@@ -129,7 +152,7 @@ class Ledger:
         except sqlite3.Error as error:
             self._drop(rows, error)
 
-    def _drop(self, rows: Sequence[LedgerRow], error: Exception) -> None:
+    def _drop(self, rows: Sequence[LedgerRow | Feedback], error: Exception) -> None:
         self.dropped += len(rows)
         log.error("ledger: %d rows not written: %s", len(rows), error)
 
@@ -163,12 +186,12 @@ def _prepare_patiently(database: sqlite3.Connection, path: Path) -> None:
 
 def _prepare(database: sqlite3.Connection, path: Path) -> None:
     (version,) = database.execute("PRAGMA user_version").fetchone()
-    if version not in (0, VERSION):
+    if not 0 <= version <= VERSION:
         raise ConfigError(f"ledger.path: {str(path)!r} is of version {version}, expected {VERSION}")
     database.execute("PRAGMA journal_mode=WAL")
     database.execute("PRAGMA synchronous=NORMAL")
-    database.execute(_CREATE)
-    database.execute(_INDEX)
+    for statement in (_CREATE, _INDEX, CREATE_FEEDBACK):  # whatever an earlier version lacks
+        database.execute(statement)
     database.execute(f"PRAGMA user_version={VERSION}")
     database.commit()
 
@@ -178,13 +201,24 @@ def read_ledger(path: Path) -> list[LedgerRow]:
 
     :raises ConfigError: when there is no ledger at `path`.
     """
-    if not path.exists():
-        raise ConfigError(f"no ledger at {str(path)!r}")
-    columns = ", ".join(_COLUMNS)
-    try:
-        with closing(sqlite3.connect(path)) as database:
-            found = database.execute(f"SELECT {columns} FROM requests ORDER BY created").fetchall()  # noqa: S608
-    except sqlite3.Error as error:
-        raise ConfigError(f"{str(path)!r} is not a ledger: {error}") from error
+    found = _select(path, f"SELECT {', '.join(_COLUMNS)} FROM requests ORDER BY created")  # noqa: S608
     rows = [LedgerRow(*row) for row in found]
     return [replace(row, escalated=bool(row.escalated)) for row in rows]
+
+
+def has_request(path: Path, request_id: str) -> bool:
+    """Whether a request of this id was served.
+
+    :raises ConfigError: when there is no ledger at `path`.
+    """
+    return bool(_select(path, "SELECT 1 FROM requests WHERE request_id = ? LIMIT 1", request_id))
+
+
+def _select(path: Path, statement: str, *values: str) -> list[Any]:
+    if not path.exists():
+        raise ConfigError(f"no ledger at {str(path)!r}")
+    try:
+        with closing(sqlite3.connect(path)) as database:
+            return database.execute(statement, values).fetchall()
+    except sqlite3.Error as error:
+        raise ConfigError(f"{str(path)!r} is not a ledger: {error}") from error

@@ -58,6 +58,19 @@ def exchange_rate(alpha: float, gap: float, dearest_usd: float) -> float:
     return (1 - alpha) / alpha * max(gap, 0.0) / dearest_usd if dearest_usd > 0 else 0.0
 
 
+def certified_prospects(prospects: Sequence[Prospect], large: str, margin: float) -> tuple[Prospect, ...]:
+    """The prospects as a rule of `pinnace.router.rate_table` sees them: no gate, the large model favoured.
+
+    `plan_route` over them, at the rule's rate, puts the model first that the rule was calibrated to choose;
+    a climb would be another rule than the one that was certified.
+
+    :param margin: quality by which the large model is favoured; infinite where it always answers.
+    """
+    return tuple(
+        Prospect(p.model, p.quality + (margin if p.model == large else 0.0), p.cost_usd) for p in prospects
+    )
+
+
 def plan_route(prospects: Sequence[Prospect], rate: float) -> Plan:
     """The best ladder over `prospects`, then the remaining models as fallbacks.
 

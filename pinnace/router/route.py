@@ -19,6 +19,17 @@ class ModelEstimate:
 
 
 @dataclass(frozen=True, slots=True)
+class EscalationGain:
+    """Mean score that `to` wins over `model` on requests like this one, with its 95 % interval; -1 to 1."""
+
+    model: str
+    to: str
+    gain: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterMatch:
     """One cluster that the request falls into: its readable label and the weight it is given, 0 to 1."""
 
@@ -46,7 +57,7 @@ class Route:
     `strategy` is `pinned` (the client named the model), `single` (one model alone is best), `cascade`
     (try small, climb in doubt) or `direct` (the cascade would lose: straight to the large model).
     `familiarity` is how much the request is like what was measured, 0 to 1; the less, the nearer are the
-    estimates to each model's mean.
+    estimates to each model's mean. `gains` are those of the dearest model over each cheaper one.
     """
 
     rungs: tuple[Rung, ...]
@@ -56,3 +67,4 @@ class Route:
     familiarity: float = 1.0
     estimates: tuple[ModelEstimate, ...] = ()
     decision_s: float = 0.0
+    gains: tuple[EscalationGain, ...] = ()

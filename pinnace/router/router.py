@@ -1,49 +1,29 @@
-"""The router: from a request to its route. Embeds, finds clusters, estimates, and asks the policy.
+"""The router: from a request to its route. Embeds, forecasts, and plans on the policy's terms.
 
 Runs no model but the embedder. Its estimates come from the fitted state; a fleet member that the state
 has never seen is given the mean of those it has, and says so.
 """
 
-import logging
-import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from pinnace.config import Policy
+from pinnace.config import AnyPolicy
 from pinnace.errors import NoCapableModelError, StateError
 from pinnace.models.card import ModelCard
-from pinnace.models.completion import Request, Usage
+from pinnace.models.completion import Request
 from pinnace.router.embedding_queue import EmbeddingQueue
 from pinnace.router.evidence import Evidence
-from pinnace.router.needs import prompt_tokens, why_struck_out
-from pinnace.router.policy import Prospect, exchange_rate, plan_route
-from pinnace.router.route import ClusterMatch, ModelEstimate, Route, Rung
+from pinnace.router.forecast import Forecast, Forecaster
+from pinnace.router.known import Known, large_of
+from pinnace.router.ladders import Ladders, plan_ladders
+from pinnace.router.needs import why_struck_out
+from pinnace.router.planner import Terms, make_planner
+from pinnace.router.policy import Plan, Prospect, certified_prospects, plan_route
+from pinnace.router.route import ClusterMatch, EscalationGain, ModelEstimate, Route, Rung
 from pinnace.router.state import RouterState
-from pinnace.router.types import FloatArray, IntArray
-
-log = logging.getLogger(__name__)
-
-TYPICAL = Usage(100, 100)
-"""What models are ranked by price with."""
-UNKNOWN_SD = 0.3
-
-
-@dataclass(frozen=True, slots=True)
-class _Located:
-    """A request's clusters and their weights, both (p,), and how familiar it is, 0 to 1."""
-
-    clusters: IntArray
-    weights: FloatArray
-    familiarity: float
-
-    def blend(self, here: FloatArray, elsewhere: float | FloatArray) -> FloatArray:
-        """The mean of `here` (k, ...) over the request's clusters; strange ones are nearer to `elsewhere`."""
-        near = self.weights @ here[self.clusters]
-        blended = self.familiarity * near + (1 - self.familiarity) * elsewhere
-        return np.asarray(blended, dtype=np.float64)
+from pinnace.router.types import FloatArray
 
 
 class Router:
@@ -52,19 +32,25 @@ class Router:
     :raises StateError: when the state was fitted with another embedder.
     """
 
-    def __init__(self, state: RouterState, embeddings: EmbeddingQueue, policy: Policy) -> None:
+    def __init__(self, state: RouterState, embeddings: EmbeddingQueue, policy: AnyPolicy) -> None:
         fitted_with, name = state.provenance.embedder, embeddings.embedder.name
         if fitted_with != name:
             raise StateError(f"the router state was fitted with embedder {fitted_with!r}, got {name!r}")
         self.state = state
         self.policy = policy
         self._embeddings = embeddings
-        self._columns = {model: column for column, model in enumerate(state.models)}
-        self._missed: set[str] = set()
+        self._known = Known(state)
+        self._forecaster = Forecaster(state, self._known)
+        self._planner = make_planner(policy, state, self._known)
 
     def start(self) -> None:
         """Start the embedder's thread."""
         self._embeddings.start()
+
+    def prepare(self, cards: Sequence[ModelCard]) -> None:
+        """Pick what the policy picks for a fleet, before its first request; the log says what it is."""
+        if cards:
+            self._planner.prepare(cards)
 
     async def warm(self) -> None:
         """Load the embedder, on its own thread, so that the first request need not wait for it.
@@ -98,21 +84,67 @@ class Router:
     ) -> Route:
         """The same, for a request that is already embedded: `vector` is of shape (dim,)."""
         began = time.perf_counter() if began is None else began
-        located = self._locate(vector)
-        estimates = tuple(self._estimate(located, request, card) for card in cards)
-        capable = [e for e in estimates if e.struck_out is None and pinned in (None, e.model)]
-        if not capable:
+        features = self.features([request.text()], vector[None, :])
+        found = self._forecast(features, [request], cards)
+        estimates = self._estimates(found, features, request, cards)
+        asked = [pinned in (None, card.name) for card in cards]
+        if not (found.is_capable[0] & asked).any():
             reasons = "; ".join(f"{e.model}: {e.struck_out}" for e in estimates if pinned in (None, e.model))
             raise NoCapableModelError(f"no model of the fleet can serve this request: {reasons}")
         if pinned is not None:
-            rungs, strategy, why = (Rung(pinned),), "pinned", f"the request names {pinned}"
+            plan = Plan((Rung(pinned),), "pinned", f"the request names {pinned}")
         else:
-            by_name = {card.name: card for card in cards}
-            prospects = [self._prospect(located, estimate, by_name[estimate.model]) for estimate in capable]
-            plan = plan_route(prospects, self.rate(cards, max(p.cost_usd for p in prospects)))
-            rungs, strategy, why = plan.rungs, plan.strategy, plan.why
-        took = time.perf_counter() - began
-        return Route(rungs, strategy, why, self._matches(located), located.familiarity, estimates, took)
+            plan = self._plan(found, request, cards)
+        return Route(
+            plan.rungs,
+            plan.strategy,
+            plan.why,
+            self._matches(found),
+            float(found.familiarity[0]),
+            estimates,
+            time.perf_counter() - began,
+            _gains(found, cards),
+        )
+
+    def features(self, texts: Sequence[str], vectors: FloatArray) -> FloatArray:
+        """The features of requests with these texts and embeddings (n, dim), of shape (n, d)."""
+        return self.state.expectation.see(texts, vectors)
+
+    def estimate_many(
+        self, features: FloatArray, requests: Sequence[Request], cards: Sequence[ModelCard]
+    ) -> FloatArray:
+        """The expected quality of each card's model on each of n requests with `features` (n, d), (n, c)."""
+        return self._forecast(features, requests, cards).quality
+
+    def decide_many(
+        self, features: FloatArray, requests: Sequence[Request], cards: Sequence[ModelCard]
+    ) -> Ladders:
+        """The ladders of n requests at once, as `decide` has them: for loads that are routed before they run.
+
+        :param features: (n, d), from `features`.
+        :raises NoCapableModelError: when no model meets the hard needs of one of them.
+        """
+        found = self._forecast(features, requests, cards)
+        if not found.is_capable.any(axis=1).all():
+            at = int(np.argmin(found.is_capable.any(axis=1)))
+            raise NoCapableModelError(f"no model of the fleet can serve request {at}")
+        terms = self._terms(found, requests, cards)
+        names = tuple(card.name for card in cards)
+        if terms.margin is None:
+            spreads = np.where(found.is_worth_climbing()[..., None], found.spreads, np.nan)
+            quality = found.quality
+        else:
+            spreads = np.full_like(found.spreads, np.nan)
+            quality = found.quality.copy()
+            known = self._names_known(cards)
+            quality[:, [name not in known for name in names]] = -np.inf
+            quality[:, large_of(cards)] = found.quality[:, large_of(cards)] + terms.margin
+        return plan_ladders(names, quality, found.usd, spreads, found.is_capable, terms.rates)
+
+    def spend(self, route: Route, usd: float) -> None:
+        """Tell what a request cost that was served by `route`; pinned ones are not the policy's."""
+        if route.strategy != "pinned":
+            self._planner.spend(usd)
 
     def can_judge(self, card: ModelCard) -> bool:
         """Whether there is a calibrated gate for this model."""
@@ -124,56 +156,80 @@ class Router:
         Without a gate for the model it is the estimate that the route rests on.
         """
         prior = next((e.quality for e in route.estimates if e.model == card.name), 0.5)
+        clusters = {match.index: match.weight for match in route.clusters}
         judge = self.state.gate.judge
-        found = [judge(card.estimates, each, prior=prior, is_whole=is_whole) for each in evidence]
+        found = [
+            judge(card.estimates, each, prior=prior, is_whole=is_whole, clusters=clusters)
+            for each in evidence
+        ]
         return sum(found) / len(found)
 
-    def rate(self, cards: Sequence[ModelCard], dearest_usd: float) -> float:
-        """Lambda for a request on which the dearest of `cards` costs `dearest_usd`: see `exchange_rate`."""
-        by_price = sorted(cards, key=lambda card: card.cost(TYPICAL))
-        gap = self._overall(by_price[-1])[0] - self._overall(by_price[0])[0]
-        return exchange_rate(self.policy.alpha, gap, dearest_usd)
+    def _forecast(
+        self, features: FloatArray, requests: Sequence[Request], cards: Sequence[ModelCard]
+    ) -> Forecast:
+        by_fold = self._planner.is_certified
+        return self._forecaster.forecast(features, requests, cards, by_fold=by_fold)
 
-    def _overall(self, card: ModelCard) -> tuple[float, float]:
-        """Quality and completion tokens of a model over all rows; the mean of all where it is unknown."""
-        column = self._column(card)
-        quality, tokens = self.state.overall.mean(axis=0) if column is None else self.state.overall[column]
-        return float(quality), float(tokens)
+    def _terms(self, found: Forecast, requests: Sequence[Request], cards: Sequence[ModelCard]) -> Terms:
+        dearest = np.where(found.is_capable, found.usd, 0.0).max(axis=1)
+        return self._planner.terms(cards, [request.text() for request in requests], dearest)
 
-    def _locate(self, vector: FloatArray) -> _Located:
-        clusters, weights = self.state.clusters.membership(vector[None, :])
-        return _Located(clusters[0], weights[0], float(self.state.clusters.familiarity(vector[None, :])[0]))
+    def _plan(self, found: Forecast, request: Request, cards: Sequence[ModelCard]) -> Plan:
+        terms = self._terms(found, [request], cards)
+        rate, prospects = float(terms.rates[0]), self._prospects(found, cards)
+        if terms.margin is None:
+            plan = plan_route(prospects, rate)
+            return Plan(plan.rungs, plan.strategy, f"{plan.why}; {terms.why}" if terms.why else plan.why)
+        known, large = self._names_known(cards), cards[large_of(cards)].name
+        known.add(large)
+        hoped = [p if p.model in known else Prospect(p.model, -np.inf, p.cost_usd) for p in prospects]
+        plan = plan_route(certified_prospects(hoped, large, terms.margin), rate)
+        why = terms.why if any(p.model == large for p in prospects) else f"{large} cannot serve it"
+        return Plan(plan.rungs, plan.strategy, f"{plan.rungs[0].model} answers, {why}")
 
-    def _matches(self, located: _Located) -> tuple[ClusterMatch, ...]:
-        labels = self.state.clusters.labels
+    def _names_known(self, cards: Sequence[ModelCard]) -> set[str]:
+        return {card.name for card in cards if self._known.column(card) is not None}
+
+    def _prospects(self, found: Forecast, cards: Sequence[ModelCard]) -> list[Prospect]:
+        """The capable models as the policy sees them; none to climb from that nothing dearer improves on."""
+        climbs = found.is_worth_climbing()[0]
+        prospects: list[Prospect] = []
+        for i, card in enumerate(cards):
+            if found.is_capable[0, i]:
+                spread = found.spreads[0, i]
+                judged = climbs[i] and not np.isnan(spread).any()
+                confidences = tuple(spread.tolist()) if judged else ()
+                quality, usd = float(found.quality[0, i]), float(found.usd[0, i])
+                prospects.append(Prospect(card.name, quality, usd, confidences))
+        return prospects
+
+    def _estimates(
+        self, found: Forecast, features: FloatArray, request: Request, cards: Sequence[ModelCard]
+    ) -> tuple[ModelEstimate, ...]:
+        sd = self._forecaster.sd(features, found.familiarity, cards)
         return tuple(
-            ClusterMatch(int(cluster), labels[int(cluster)], float(weight))
-            for cluster, weight in zip(located.clusters, located.weights, strict=True)
+            ModelEstimate(
+                card.name,
+                float(found.quality[0, i]),
+                float(sd[0, i]),
+                float(found.usd[0, i]),
+                why_struck_out(card, request),
+            )
+            for i, card in enumerate(cards)
         )
 
-    def _estimate(self, located: _Located, request: Request, card: ModelCard) -> ModelEstimate:
-        column = self._column(card)
-        quality, tokens = self._overall(card)
-        sd = UNKNOWN_SD
-        if column is not None:
-            quality = float(located.blend(self.state.quality[:, column], quality))
-            tokens = float(located.blend(self.state.output_tokens[:, column], tokens))
-            sd = math.sqrt(located.blend(self.state.quality_sd[:, column] ** 2, UNKNOWN_SD**2))
-        usage = Usage(prompt_tokens(request), round(min(tokens, request.max_tokens) * request.n))
-        return ModelEstimate(card.name, quality, sd, card.cost(usage), why_struck_out(card, request))
+    def _matches(self, found: Forecast) -> tuple[ClusterMatch, ...]:
+        labels = self.state.clusters.labels
+        pairs = zip(found.clusters[0], found.weights[0], strict=True)
+        return tuple(ClusterMatch(int(at), labels[int(at)], float(weight)) for at, weight in pairs)
 
-    def _prospect(self, located: _Located, estimate: ModelEstimate, card: ModelCard) -> Prospect:
-        column = self._column(card)
-        confidences: tuple[float, ...] = ()
-        if column is not None and self.can_judge(card):
-            everywhere = self.state.confidences[:, column].mean(axis=0)
-            spread = located.blend(self.state.confidences[:, column], everywhere)
-            confidences = () if np.isnan(spread).any() else tuple(spread.tolist())
-        return Prospect(estimate.model, estimate.quality, estimate.cost_usd, confidences)
 
-    def _column(self, card: ModelCard) -> int | None:
-        column = self._columns.get(card.estimates)
-        if column is None and card.name not in self._missed:
-            self._missed.add(card.name)
-            log.warning("the router state knows nothing of %s: it is given the mean of the others", card.name)
-        return column
+def _gains(found: Forecast, cards: Sequence[ModelCard]) -> tuple[EscalationGain, ...]:
+    """What the dearest capable model wins over each other one on such requests."""
+    usd = np.where(found.is_capable[0], found.usd[0], -np.inf)
+    top = int(np.argmax(usd))
+    return tuple(
+        EscalationGain(card.name, cards[top].name, *map(float, found.gains[0, i, top]))
+        for i, card in enumerate(cards)
+        if found.is_capable[0, i] and i != top
+    )

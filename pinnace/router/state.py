@@ -1,7 +1,8 @@
 """The router state: what `pinnace fit` learnt, as a folder of two files, never a pickle.
 
 `state.json` holds the format, where it came from, the labels and the gate; `arrays.safetensors` holds
-the numbers per cluster and model. A small default state ships in the package.
+the estimator's numbers and those per cluster and model. A state of an older format is refused: fitting it
+again takes seconds. A small default state ships in the package.
 """
 
 import importlib
@@ -12,19 +13,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from pinnace.errors import StateError
+from pinnace.router.calibration_rows import NAMES as CALIBRATION
+from pinnace.router.calibration_rows import CalibrationRows
 from pinnace.router.clusters import Clusters
+from pinnace.router.escalation import EscalationGains
+from pinnace.router.expectation import Expectation, as_stored, expectation_of, names_of, rounded
 from pinnace.router.gate import Gate
 from pinnace.router.types import FloatArray
 
-FORMAT = 1
+FORMAT = 2
 QUANTILES = 21
-_ARRAYS = ("centroids", "quality", "quality_sd", "output_tokens", "confidences")
+_PLAIN = ("centroids", "quality", "quality_sd", "output_tokens", "confidences", "gain", "gain_half")
+_CALIBRATION = tuple(f"calibration.{name}" for name in CALIBRATION)
+_MAY_BE_NAN = ("confidences", "calibration.scores")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +51,11 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class RouterState:
-    """Per cluster (k) and model (m): expected quality and its standard deviation (k, m), expected
-    completion tokens (k, m), and how the gate's confidence spreads (k, m, 21), NaN where no gate judges.
-    `overall` holds the mean quality and completion tokens of each model over all rows, (m, 2).
+    """What is expected of requests, and per cluster (k) and model (m) what was seen of them.
+
+    `quality` and its standard deviation `quality_sd` (k, m) are for people to read; `output_tokens` (k, m)
+    are expected completion tokens; `confidences` (k, m, 21) is how the gate's confidence spreads, NaN where
+    no gate judges. `overall` (m, 2) holds each model's mean quality and completion tokens over all rows.
     """
 
     models: tuple[str, ...]
@@ -59,6 +68,16 @@ class RouterState:
     gate: Gate
     hold_tokens: int
     provenance: Provenance
+    expectation: Expectation
+    gains: EscalationGains
+    calibration: CalibrationRows
+
+
+@dataclass(frozen=True, slots=True)
+class _Format:
+    """What `state.json` holds at least, whatever its format."""
+
+    format: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +90,13 @@ class _Header:
     familiar: tuple[float, float]
     hold_tokens: int
     overall: tuple[tuple[float, float], ...]
+    rows: int
+    folds: Annotated[int, Field(ge=1, le=100)]
     gate: Gate
     provenance: Provenance
 
 
+_FormatAdapter = TypeAdapter(_Format)
 _HeaderAdapter = TypeAdapter(_Header)
 
 
@@ -86,36 +108,65 @@ def default_state() -> Path:
 def load_state(folder: Path) -> RouterState:
     """Read a router state.
 
-    :raises StateError: when a file is missing, broken, of another format, or the two disagree.
+    :raises StateError: when a file is missing, broken, of another format, or the two disagree, or
+        numbers are missing.
     """
     numpy_files: Any = importlib.import_module("safetensors.numpy")
     try:
-        header = _HeaderAdapter.validate_json((folder / "state.json").read_bytes())
+        header = _header(folder)
         arrays: dict[str, Any] = numpy_files.load_file(str(folder / "arrays.safetensors"))
+    except StateError:
+        raise
     except (OSError, ValidationError) as error:
         raise StateError(f"{folder}: not a router state: {error}") from error
     except Exception as error:  # safetensors raises its own type for a broken file, from Rust
         raise StateError(f"{folder}/arrays.safetensors: not readable: {error}") from error
-    if header.format != FORMAT:
-        raise StateError(f"{folder}: expected a router state of format {FORMAT}, got {header.format}")
-    shapes = {name: tuple(arrays[name].shape) for name in _ARRAYS if name in arrays}
-    expected = _shapes(header, shapes.get("centroids", (0, 0)))
-    if shapes != expected:
-        raise StateError(f"{folder}: state.json expects arrays {expected!r}, got {shapes!r}")
-    return _assemble(header, {name: np.asarray(arrays[name], dtype=np.float64) for name in _ARRAYS})
+    if differing := set(arrays) ^ {*_PLAIN, *_CALIBRATION, *names_of(header.folds)}:
+        raise StateError(
+            f"{folder}: state.json expects arrays of other names, of these: {sorted(differing)!r}"
+        )
+    return _assemble(header, {n: np.asarray(a, dtype=np.float64) for n, a in arrays.items()}, folder)
 
 
-def _shapes(header: _Header, centroids: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
-    """The shapes that go with the header's labels and models."""
-    k, m = len(header.labels), len(header.models)
-    each = {"quality": (k, m), "quality_sd": (k, m), "output_tokens": (k, m)}
-    return {"centroids": (k, centroids[-1]), **each, "confidences": (k, m, QUANTILES)}
+def _header(folder: Path) -> _Header:
+    text = (folder / "state.json").read_bytes()
+    written = _FormatAdapter.validate_json(text).format
+    if written == FORMAT:
+        return _HeaderAdapter.validate_json(text)
+    raise StateError(
+        f"{folder}: expected a router state of format {FORMAT}, got {written}: refit it with 'pinnace fit'"
+    )
 
 
-def _assemble(header: _Header, arrays: Mapping[str, FloatArray]) -> RouterState:
+def as_loaded(state: RouterState) -> RouterState:
+    """The state as it comes back from disk: every number as its stored precision holds it."""
+    arrays = rounded(_arrays(state))
+    return _assembled(_header_of(state), arrays)
+
+
+def _assemble(header: _Header, arrays: Mapping[str, FloatArray], folder: Path) -> RouterState:
+    """The state of a header and arrays, once their shapes and numbers are found to fit."""
+    for name, array in arrays.items():
+        if name not in _MAY_BE_NAN and not np.isfinite(array).all():
+            raise StateError(f"{folder}: expected finite numbers in {name!r}")
+        if array.ndim == 0 or (name in ("centroids", "directions") and array.ndim != 2):
+            raise StateError(
+                f"{folder}: state.json expects arrays of other shapes, got {name!r} {array.shape!r}"
+            )
+    dim = arrays["centroids"].shape[1]
+    expectation = expectation_of(arrays, dim=dim, folds=header.folds, rows=header.rows)
+    shapes = {name: array.shape for name, array in arrays.items()}
+    expected = _shapes(header, dim, len(arrays["calibration.quality"])) | expectation.shapes()
+    if wrong := {name: (expected[name], shape) for name, shape in shapes.items() if shape != expected[name]}:
+        raise StateError(f"{folder}: state.json expects arrays of other shapes, expected and got: {wrong!r}")
+    return _assembled(header, arrays)
+
+
+def _assembled(header: _Header, arrays: Mapping[str, FloatArray]) -> RouterState:
+    centroids = arrays["centroids"]
     return RouterState(
         models=header.models,
-        clusters=Clusters(arrays["centroids"], header.labels, header.familiar),
+        clusters=Clusters(centroids, header.labels, header.familiar),
         quality=arrays["quality"],
         quality_sd=arrays["quality_sd"],
         output_tokens=arrays["output_tokens"],
@@ -124,7 +175,43 @@ def _assemble(header: _Header, arrays: Mapping[str, FloatArray]) -> RouterState:
         gate=header.gate,
         hold_tokens=header.hold_tokens,
         provenance=header.provenance,
+        expectation=expectation_of(arrays, dim=centroids.shape[1], folds=header.folds, rows=header.rows),
+        gains=EscalationGains(arrays["gain"], arrays["gain_half"]),
+        calibration=CalibrationRows(*(arrays[name] for name in _CALIBRATION)),
     )
+
+
+def _shapes(header: _Header, dim: int, rows: int) -> dict[str, tuple[int, ...]]:
+    """The shapes that go with the header's labels and models."""
+    k, m = len(header.labels), len(header.models)
+    found: dict[str, tuple[int, ...]] = {
+        "centroids": (k, dim),
+        "quality": (k, m),
+        "quality_sd": (k, m),
+        "output_tokens": (k, m),
+        "confidences": (k, m, QUANTILES),
+        "gain": (k + 1, m, m),
+        "gain_half": (k + 1, m, m),
+        "residual": (m,),
+    }
+    for name in _CALIBRATION:
+        found[name] = (rows,) if name == "calibration.prompt_tokens" else (rows, m)
+    return found
+
+
+def _arrays(state: RouterState) -> dict[str, FloatArray]:
+    """Every array of a state by the name that it has on disk."""
+    return {
+        "centroids": state.clusters.centroids,
+        "quality": state.quality,
+        "quality_sd": state.quality_sd,
+        "output_tokens": state.output_tokens,
+        "confidences": state.confidences,
+        "gain": state.gains.gain,
+        "gain_half": state.gains.half,
+        **{f"calibration.{name}": getattr(state.calibration, name) for name in CALIBRATION},
+        **state.expectation.arrays(),
+    }
 
 
 def save_state(state: RouterState, folder: Path) -> None:
@@ -135,29 +222,13 @@ def save_state(state: RouterState, folder: Path) -> None:
     folder = folder.absolute()
     if not can_replace(folder):
         raise StateError(f"{folder}: expected a router state or nothing to write over, got something else")
-    arrays = {
-        "centroids": state.clusters.centroids,
-        "quality": state.quality,
-        "quality_sd": state.quality_sd,
-        "output_tokens": state.output_tokens,
-        "confidences": state.confidences,
-    }
-    header = _Header(
-        format=FORMAT,
-        models=state.models,
-        labels=state.clusters.labels,
-        familiar=state.clusters.familiar,
-        hold_tokens=state.hold_tokens,
-        overall=tuple((float(quality), float(tokens)) for quality, tokens in state.overall),
-        gate=state.gate,
-        provenance=state.provenance,
-    )
+    header = _header_of(state)
     beside = folder.with_name(f".{folder.name}.{os.getpid()}")
     beside.mkdir(parents=True)
     try:
         numpy_files: Any = importlib.import_module("safetensors.numpy")
         numpy_files.save_file(
-            {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in arrays.items()},
+            {name: as_stored(name, array) for name, array in _arrays(state).items()},
             str(beside / "arrays.safetensors"),
         )
         text = json.dumps(_HeaderAdapter.dump_python(header, mode="json"), indent=1, ensure_ascii=False)
@@ -166,6 +237,21 @@ def save_state(state: RouterState, folder: Path) -> None:
         _put_in_place(beside, folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _header_of(state: RouterState) -> _Header:
+    return _Header(
+        format=FORMAT,
+        models=state.models,
+        labels=state.clusters.labels,
+        familiar=state.clusters.familiar,
+        hold_tokens=state.hold_tokens,
+        overall=tuple((float(quality), float(tokens)) for quality, tokens in state.overall),
+        rows=state.expectation.rows,
+        folds=len(state.expectation.folds),
+        gate=state.gate,
+        provenance=state.provenance,
+    )
 
 
 def can_replace(folder: Path) -> bool:

@@ -1,0 +1,50 @@
+"""What a state knows of a fleet: the column of each model, and what the model does on average.
+
+A fleet member that the state has never seen is given the mean of those it has, and the log says so once.
+"""
+
+import logging
+from collections.abc import Sequence
+
+from pinnace.models.card import ModelCard
+from pinnace.models.completion import Usage
+from pinnace.router.state import RouterState
+
+log = logging.getLogger(__name__)
+
+TYPICAL = Usage(100, 100)
+"""What models are ranked by price with."""
+
+
+class Known:
+    """The models of one state, looked up by card."""
+
+    def __init__(self, state: RouterState) -> None:
+        self._overall = state.overall
+        self._columns = {model: column for column, model in enumerate(state.models)}
+        self._missed: set[str] = set()
+
+    def column(self, card: ModelCard) -> int | None:
+        """The state's column of a model; None where it has none."""
+        column = self._columns.get(card.estimates)
+        if column is None and card.name not in self._missed:
+            self._missed.add(card.name)
+            log.warning("the router state knows nothing of %s: it is given the mean of the others", card.name)
+        return column
+
+    def overall(self, card: ModelCard) -> tuple[float, float]:
+        """Quality and completion tokens of a model over all rows; the mean of all where it is unknown."""
+        column = self.column(card)
+        quality, tokens = self._overall.mean(axis=0) if column is None else self._overall[column]
+        return float(quality), float(tokens)
+
+    def gap(self, cards: Sequence[ModelCard]) -> float:
+        """Quality of the dearest of `cards` minus that of the cheapest, over all rows."""
+        prices = [card.cost(TYPICAL) for card in cards]
+        dearest, cheapest = cards[large_of(cards)], cards[prices.index(min(prices))]
+        return self.overall(dearest)[0] - self.overall(cheapest)[0]
+
+
+def large_of(cards: Sequence[ModelCard]) -> int:
+    """Which of `cards` is the large model: the dearest, the last of equals."""
+    return max(range(len(cards)), key=lambda i: (cards[i].cost(TYPICAL), i))

@@ -1,0 +1,203 @@
+"""Planners: one per policy, from a fleet and requests to the terms that routes are planned on.
+
+A `tradeoff` has an exchange rate per request. A `quality_floor` has one certified rule, and a `budget` one
+range of rates: both are picked from the state's calibration rows when the fleet is known, at start-up, and
+again where it changes. Knows no request but its text, and no answer but its cost.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from pinnace.config import AnyPolicy, BudgetPolicy, FloorPolicy, Policy
+from pinnace.models.card import ModelCard
+from pinnace.router.budget import BudgetKeeper, budget_rates
+from pinnace.router.floor import FloorRefused, quality_floor
+from pinnace.router.known import Known, large_of
+from pinnace.router.policy import exchange_rate
+from pinnace.router.rate_table import RateTable
+from pinnace.router.state import RouterState
+from pinnace.router.types import FloatArray
+
+log = logging.getLogger(__name__)
+
+CHEAPEST = 1e12
+"""A rate, quality per USD, at which the cheapest model always answers."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Terms:
+    """`rates` (n,) of n requests, in quality per USD. `margin` is by how much the large model is favoured,
+    None where routes are planned with the gate; `why` is what to say of it, if anything.
+    """
+
+    rates: FloatArray
+    margin: float | None = None
+    why: str = ""
+
+
+class Planner(Protocol):
+    """One policy at work."""
+
+    @property
+    def is_certified(self) -> bool:
+        """Whether estimates must be those of the calibration: by the heads of each request's fold."""
+        ...
+
+    def prepare(self, cards: Sequence[ModelCard]) -> None:
+        """Pick what is picked for a fleet."""
+        ...
+
+    def terms(self, cards: Sequence[ModelCard], texts: Sequence[str], dearest_usd: FloatArray) -> Terms:
+        """The terms of n requests, of which the dearest capable model costs `dearest_usd` (n,)."""
+        ...
+
+    def spend(self, usd: float) -> None:
+        """Tell what a routed request cost."""
+        ...
+
+
+def make_planner(policy: AnyPolicy, state: RouterState, known: Known) -> Planner:
+    """The planner of a policy."""
+    tables = _Tables(state, known)
+    if isinstance(policy, FloorPolicy):
+        return FloorPlanner(policy, tables)
+    if isinstance(policy, BudgetPolicy):
+        return BudgetPlanner(policy, tables)
+    return TradeoffPlanner(policy, known)
+
+
+class TradeoffPlanner:
+    """`tradeoff`: a fixed dial, lambda relative to what the dearest model costs on the request."""
+
+    is_certified = False
+
+    def __init__(self, policy: Policy, known: Known) -> None:
+        self._policy = policy
+        self._known = known
+
+    def prepare(self, cards: Sequence[ModelCard]) -> None:
+        """Nothing to pick."""
+
+    def terms(self, cards: Sequence[ModelCard], texts: Sequence[str], dearest_usd: FloatArray) -> Terms:
+        """See `exchange_rate`."""
+        gap, alpha = self._known.gap(cards), self._policy.alpha
+        return Terms(np.array([exchange_rate(alpha, gap, usd) for usd in dearest_usd.tolist()]))
+
+    def spend(self, usd: float) -> None:
+        """Nothing to hold."""
+
+
+class FloorPlanner:
+    """`quality_floor`: the certified rule, or always the large model where none can be certified."""
+
+    is_certified = True
+
+    def __init__(self, policy: FloorPolicy, tables: "_Tables") -> None:
+        self._policy = policy
+        self._tables = tables
+        self._picked: dict[_Key, Terms] = {}
+
+    def prepare(self, cards: Sequence[ModelCard]) -> None:
+        """Certify a rule for the fleet; the log says which, and warns where there is none."""
+        if _key(cards) not in self._picked:
+            self._picked[_key(cards)] = self._pick(cards)
+
+    def terms(self, cards: Sequence[ModelCard], texts: Sequence[str], dearest_usd: FloatArray) -> Terms:
+        """The fleet's rule, for every request."""
+        self.prepare(cards)
+        picked = self._picked[_key(cards)]
+        return Terms(np.repeat(picked.rates, len(texts)), picked.margin, picked.why)
+
+    def spend(self, usd: float) -> None:
+        """Nothing to hold."""
+
+    def _pick(self, cards: Sequence[ModelCard]) -> Terms:
+        if len(cards) == 1:
+            return Terms(np.zeros(1))
+        policy, table = self._policy, self._tables.table(cards)
+        if table is None:
+            large = cards[large_of(cards)].name
+            found = FloorRefused(f"no calibration row has {large} and another of the fleet", 0, None)
+        else:
+            found = quality_floor(table, policy.keep, policy.confidence, policy.horizon)
+        if isinstance(found, FloorRefused):
+            log.warning("quality_floor is refused, the large model always answers: %s", found.why)
+        else:
+            log.info("quality_floor: %s", found.why)
+        why = f"to keep {policy.keep:.1%} of the large model's quality: {found.why}"
+        return Terms(np.array([found.rule.rate]), found.rule.margin, why)
+
+
+class BudgetPlanner:
+    """`budget`: rates that spend it, moved by what was in fact spent."""
+
+    is_certified = False
+
+    def __init__(self, policy: BudgetPolicy, tables: "_Tables") -> None:
+        self._policy = policy
+        self._tables = tables
+        self._keepers: dict[_Key, BudgetKeeper | None] = {}
+        self._latest: BudgetKeeper | None = None
+
+    def prepare(self, cards: Sequence[ModelCard]) -> None:
+        """Pick the rates for the fleet; the log says what they are expected to spend."""
+        key = _key(cards)
+        if key not in self._keepers:
+            self._keepers[key] = self._pick(cards)
+        self._latest = self._keepers[key]
+
+    def terms(self, cards: Sequence[ModelCard], texts: Sequence[str], dearest_usd: FloatArray) -> Terms:
+        """Each request's rate, by a hash of its text and what was spent so far."""
+        self.prepare(cards)
+        keeper = self._latest
+        if keeper is None:
+            why = "no calibration row tells what a budget buys, so the cheapest model answers"
+            return Terms(np.full(len(texts), CHEAPEST if len(cards) > 1 else 0.0), why=why)
+        why = f"within {self._policy.usd_per_1k:.4g} USD per 1,000 requests: {keeper.budget.why}"
+        return Terms(np.array([keeper.rate(text) for text in texts]), why=why)
+
+    def spend(self, usd: float) -> None:
+        """Move the rate of the fleet that serves."""
+        if self._latest is not None:
+            self._latest.spend(usd)
+
+    def _pick(self, cards: Sequence[ModelCard]) -> BudgetKeeper | None:
+        table = self._tables.table(cards)
+        if table is None:
+            log.warning("budget: no calibration row has all of the fleet, so the cheapest model answers")
+            return None
+        budget = budget_rates(table, self._policy.usd_per_1k)
+        (log.info if budget.is_met else log.warning)("budget: %s", budget.why)
+        return BudgetKeeper(budget)
+
+
+_Key = tuple[tuple[str, float, float], ...]
+
+
+class _Tables:
+    """Tables of rules for fleets, from one state's calibration rows."""
+
+    def __init__(self, state: RouterState, known: Known) -> None:
+        self._rows = state.calibration
+        self._known = known
+
+    def table(self, cards: Sequence[ModelCard]) -> RateTable | None:
+        """The table over those of `cards` that the state knows; None without the large model or rows."""
+        columns = [self._known.column(card) for card in cards]
+        kept = [(card, column) for card, column in zip(cards, columns, strict=True) if column is not None]
+        large = large_of(cards)
+        if columns[large] is None:
+            return None
+        names = [card.name for card, _ in kept]
+        return self._rows.rate_table(
+            [card for card, _ in kept], [column for _, column in kept], names.index(cards[large].name)
+        )
+
+
+def _key(cards: Sequence[ModelCard]) -> _Key:
+    """What a table depends on."""
+    return tuple((card.estimates, card.input_price, card.output_price) for card in cards)
