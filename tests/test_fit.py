@@ -19,8 +19,8 @@ from pinnace.models.completion import Message, Request, TokenLogprob
 from pinnace.router.calibration import expected_calibration_error
 from pinnace.router.embedder import HashingEmbedder
 from pinnace.router.embedding_queue import EmbeddingQueue
+from pinnace.router.estimators.tables import group_means
 from pinnace.router.evidence import Evidence, evidence_of
-from pinnace.router.fit import cluster_quality
 from pinnace.router.router import Router
 from pinnace.router.state import RouterState, load_state, save_state
 
@@ -229,7 +229,7 @@ def test_a_cluster_that_tells_nothing_has_the_models_mean() -> None:
     random = np.random.default_rng(0)
     values = random.random((400, 1))
     members = random.integers(0, 4, 400)
-    means, sds = cluster_quality(values, members, 5)
+    means, sds = group_means(values, members, 5)
     np.testing.assert_allclose(means, values.mean(), atol=0.05)
     assert means[4, 0] == pytest.approx(values.mean())
     assert (sds > 0).all()
@@ -238,5 +238,5 @@ def test_a_cluster_that_tells_nothing_has_the_models_mean() -> None:
 def test_clusters_that_differ_keep_their_means() -> None:
     members = np.repeat([0, 1], 200)
     values = np.where(members == 0, 0.1, 0.9)[:, None] + np.random.default_rng(0).normal(0, 0.05, (400, 1))
-    means, _ = cluster_quality(values, members, 2)
+    means, _ = group_means(values, members, 2)
     np.testing.assert_allclose(means[:, 0], [0.1, 0.9], atol=0.02)

@@ -11,8 +11,8 @@ from threadpoolctl import threadpool_limits
 
 from pinnace.config import Policy
 from pinnace.eval.fitting import fit_table
-from pinnace.eval.gate_rows import EmbeddedTexts
-from pinnace.eval.learning import LearningRows, cross_validate, fold_of, take, why_not_comparable
+from pinnace.eval.gate_rows import EmbeddedTexts, fold_of
+from pinnace.eval.learning import LearningRows, cross_validate, take, why_not_comparable
 from pinnace.eval.table import OutcomeTable
 from pinnace.models.card import card_of
 from pinnace.router.embedder import HashingEmbedder

@@ -8,7 +8,7 @@ from replay_worlds import LARGE, POOL, SMALL, recorded_of, vectors_of, world
 
 from pinnace.errors import TableError
 from pinnace.eval.pool import Pool
-from pinnace.eval.recorded_rows import hash_split, record, rows_of, shuffled, split_at, usable_rows
+from pinnace.eval.recorded_rows import hash_split, record, shuffled, split_at, usable_rows
 from pinnace.eval.table import OutcomeTable
 
 NOTHING_DROPPED = {"not run by every model": 0, "without a cost": 0, "a prompt that comes again": 0}
@@ -101,7 +101,7 @@ def test_recorded_rows_know_their_places_in_the_table() -> None:
 
 def test_rows_of_a_table_keep_what_belongs_together() -> None:
     table = replace(world(), splits=tuple(f"s{n}" for n in range(300)))
-    part = rows_of(table, np.array([7, 2]))
+    part = table.take([7, 2])
     assert (part.ids, part.tasks, part.splits) == (
         ("r7", "r2"),
         (table.tasks[7], table.tasks[2]),
@@ -124,7 +124,7 @@ def test_a_split_parts_all_rows_about_seven_to_three() -> None:
 def test_a_rows_part_does_not_depend_on_the_other_rows() -> None:
     whole, few = (
         hash_split(recorded_of(world()), 3),
-        hash_split(recorded_of(rows_of(world(), np.arange(150))), 3),
+        hash_split(recorded_of(world().take(range(150))), 3),
     )
     assert few.train.rows.tolist() == [row for row in whole.train.rows.tolist() if row < 150]
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 from rich.table import Table
 
 from pinnace.cli.app import (
@@ -21,7 +21,7 @@ from pinnace.cli.app import (
     read_config,
     stderr,
 )
-from pinnace.cli.evaluate import evaluate
+from pinnace.cli.evaluate import COLUMNS, evaluate
 from pinnace.errors import ConfigError, TableError
 from pinnace.eval.embedding_cache import embed_cached
 from pinnace.eval.foreign import foreign
@@ -29,7 +29,7 @@ from pinnace.eval.methods import METHODS, Method
 from pinnace.eval.pool import parse_pool, whole_pool
 from pinnace.eval.predictions import chosen_columns, read_predictions
 from pinnace.eval.protocols import PROTOCOLS, run_protocol
-from pinnace.eval.recorded_rows import Recorded, record, rows_of, shuffled, usable_rows
+from pinnace.eval.recorded_rows import Recorded, record, shuffled, usable_rows
 from pinnace.eval.replay import replay as run_replay
 from pinnace.eval.replay import usable_methods
 from pinnace.eval.replay_json import replay_json
@@ -38,8 +38,6 @@ from pinnace.eval.table import OutcomeTable
 from pinnace.eval.table_file import read_table
 from pinnace.router.embedder import load_embedder
 from pinnace.router.types import Embedder
-
-COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 
 
 @evaluate.command()
@@ -136,7 +134,7 @@ def _methods(predictions: Sequence[Path], table: OutcomeTable, recorded: Recorde
     for path in predictions:
         if path.stem in methods:
             raise TableError(f"{path}: expected a file name that is no other method's, got {path.stem!r}")
-        columns = chosen_columns(read_predictions(path), rows_of(table, recorded.source))
+        columns = chosen_columns(read_predictions(path), table.take(recorded.source.tolist()))
         methods[path.stem] = foreign(path.stem, [table.models[int(c)] for c in columns], recorded)
     return methods
 

@@ -29,6 +29,8 @@ from pinnace.models.backend import Backend
 from pinnace.models.fleet import make_backend
 
 SPLITS = ("fit", "held")
+COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+"""Of every progress bar of `pinnace eval` that knows how long it will take."""
 evaluate = typer.Typer(help="Measure models and routing.", no_args_is_help=True)
 app.add_typer(evaluate, name="eval")
 
@@ -87,9 +89,8 @@ async def _run(
     backend: Backend, examples: Sequence[Example], concurrency: int, seed: int, out: Path, keep_answers: bool
 ) -> LiveRun:
     await backend.start()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     try:
-        with Progress(*columns, console=stderr) as progress:
+        with Progress(*COLUMNS, console=stderr) as progress:
             task = progress.add_task(backend.card.name, total=len(examples))
             return await run_live(
                 examples,

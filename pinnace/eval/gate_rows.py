@@ -16,6 +16,7 @@ from pinnace.eval.table import FloatArray, OutcomeTable
 from pinnace.models.card import ModelCard
 from pinnace.models.completion import Message, Request
 from pinnace.router.embedding_queue import EmbeddingQueue
+from pinnace.router.estimators.learner import folds_of
 from pinnace.router.evidence import Evidence
 from pinnace.router.router import Router
 from pinnace.router.state import RouterState
@@ -96,12 +97,12 @@ def hold_out(
     """
     evidence = evidence_column(table, model, stage)
     judged = _judged(table, model, evidence)
-    fold = _fold_of(table.prompts, folds, seed)
+    fold = fold_of(table.prompts, folds, seed)
     found = np.full((len(table), 2), np.nan)
     only = replace(table, evidence={model: _only(table, model, stage)})
     for each in range(folds):
         held = [row for row in judged if fold[row] == each]
-        fit = _take(only, np.flatnonzero(fold != each).tolist())
+        fit = only.take(np.flatnonzero(fold != each).tolist())
         state = fit_table(fit, embedded, clusters=clusters, hold_tokens=1, seed=seed)
         if held:
             found[held] = _judge(state, embedded, table, model, evidence, held, stage)
@@ -193,11 +194,11 @@ def _large(models: Sequence[str], scores: FloatArray, model: str) -> str | None:
     return best if best is not None and gains[best] > 0 else None
 
 
-def _fold_of(prompts: Sequence[str], folds: int, seed: int) -> IntArray:
+def fold_of(prompts: Sequence[str], folds: int, seed: int) -> IntArray:
     """The fold of each row: the same for prompts that differ in case and white space alone."""
     plain = [" ".join(prompt.casefold().split()) for prompt in prompts]
     _, prompt = np.unique(np.asarray(plain), return_inverse=True)
-    return np.random.default_rng(seed).permutation(int(prompt.max()) + 1)[prompt] % folds
+    return folds_of(prompt, seed, folds)
 
 
 def _only(table: OutcomeTable, model: str, stage: str) -> tuple[dict[str, object] | None, ...]:
@@ -205,16 +206,3 @@ def _only(table: OutcomeTable, model: str, stage: str) -> tuple[dict[str, object
     stages = {"whole", "prefix"} - {stage}
     entries = table.evidence[model]
     return tuple(e if e is None else {k: v for k, v in e.items() if k not in stages} for e in entries)
-
-
-def _take(table: OutcomeTable, rows: Sequence[int]) -> OutcomeTable:
-    """The table of some of its rows."""
-    return OutcomeTable(
-        ids=tuple(table.ids[row] for row in rows),
-        tasks=tuple(table.tasks[row] for row in rows),
-        prompts=tuple(table.prompts[row] for row in rows),
-        models=table.models,
-        scores=table.scores[rows],
-        costs=table.costs[rows],
-        evidence={model: tuple(column[row] for row in rows) for model, column in table.evidence.items()},
-    )

@@ -10,13 +10,13 @@ Knows states, tables and embedders; writes nothing.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from pinnace.config import AnyPolicy, Policy, Sampling
 from pinnace.eval.fitting import MIN_ROWS, evidence_column
-from pinnace.eval.gate_rows import EmbeddedTexts
+from pinnace.eval.gate_rows import EmbeddedTexts, fold_of
 from pinnace.eval.ledger_table import BoolArray
 from pinnace.eval.promotion import ServedRows, Verdict, compare_states
 from pinnace.eval.table import FloatArray, OutcomeTable
@@ -103,26 +103,18 @@ def why_not_comparable(serving: RouterState, candidate: RouterState) -> str:
     return ""
 
 
-def fold_of(prompts: Sequence[str], folds: int, seed: int) -> IntArray:
-    """The fold of each row: the same for prompts that differ in case and white space alone."""
-    plain = [" ".join(prompt.casefold().split()) for prompt in prompts]
-    _, prompt = np.unique(np.asarray(plain), return_inverse=True)
-    return np.random.default_rng(seed).permutation(int(prompt.max()) + 1)[prompt] % folds
-
-
 def take(table: OutcomeTable, chosen: BoolArray) -> OutcomeTable:
     """The table of some of its rows, of the models that have scores on them."""
-    rows: list[int] = np.flatnonzero(chosen).tolist()
-    columns: list[int] = np.flatnonzero(~np.isnan(table.scores[rows]).all(axis=0)).tolist()
+    taken = table.take(np.flatnonzero(chosen).tolist())
+    columns: list[int] = np.flatnonzero(~np.isnan(taken.scores).all(axis=0)).tolist()
     models = tuple(table.models[column] for column in columns)
-    return OutcomeTable(
-        ids=tuple(table.ids[row] for row in rows),
-        tasks=tuple(table.tasks[row] for row in rows),
-        prompts=tuple(table.prompts[row] for row in rows),
+    return replace(
+        taken,
         models=models,
-        scores=table.scores[rows][:, columns],
-        costs=table.costs[rows][:, columns],
-        evidence={m: tuple(table.evidence[m][row] for row in rows) for m in models if m in table.evidence},
+        scores=taken.scores[:, columns],
+        costs=taken.costs[:, columns],
+        evidence={model: entries for model, entries in taken.evidence.items() if model in models},
+        answers={model: texts for model, texts in taken.answers.items() if model in models},
     )
 
 

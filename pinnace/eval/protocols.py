@@ -16,7 +16,7 @@ from pinnace.eval.bootstrap import Weights, draw_weights, interval
 from pinnace.eval.methods import METHODS, NEEDS_LARGE, Settings
 from pinnace.eval.pair_metrics import apgr_draws, cpt_draws
 from pinnace.eval.pool import Pool, whole_pool
-from pinnace.eval.recorded_rows import Recorded, Split, record, rows_of, split_at, usable_rows
+from pinnace.eval.recorded_rows import Recorded, Split, record, split_at, usable_rows
 from pinnace.eval.replay import replay
 from pinnace.eval.table import FloatArray, OutcomeTable
 from pinnace.router.estimators.learner import folds_of, numbered
@@ -105,7 +105,7 @@ def _routellm(table: OutcomeTable, embed: Embed, seeds: int, draws: int) -> dict
     found: dict[str, dict[str, Any]] = {}
     for dataset in np.unique(datasets).tolist():
         rows = np.flatnonzero((datasets == dataset) & clean)
-        recorded = _recorded(rows_of(table, rows), pool, embed, (), keep_repeats=True)
+        recorded = _recorded(table.take(rows.tolist()), pool, embed, (), keep_repeats=True)
         if len(recorded) < MIN_ROWS:
             continue
         for name in WITH_NEED:

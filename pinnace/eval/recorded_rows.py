@@ -131,20 +131,6 @@ def record(
     )
 
 
-def rows_of(table: OutcomeTable, rows: IntArray) -> OutcomeTable:
-    """The table's scores and costs of these rows alone, without evidence and answers."""
-    places: list[int] = rows.tolist()
-    return OutcomeTable(
-        ids=tuple(table.ids[row] for row in places),
-        tasks=tuple(table.tasks[row] for row in places),
-        prompts=tuple(table.prompts[row] for row in places),
-        models=table.models,
-        scores=table.scores[rows],
-        costs=table.costs[rows],
-        splits=None if table.splits is None else tuple(table.splits[row] for row in places),
-    )
-
-
 def hash_split(
     recorded: Recorded, seed: int, *, share: float = TRAIN_SHARE, rows: int | None = None
 ) -> Split:

@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from pinnace.errors import TableError
 
 FloatArray = npt.NDArray[np.float64]
+T = TypeVar("T")
 Columns = Mapping[str, Sequence[Any]]
 EvidenceColumn = tuple[Mapping[str, Any] | None, ...]
 AnswerColumn = tuple[str | None, ...]
@@ -50,6 +51,24 @@ class OutcomeTable:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def take(self, rows: Sequence[int]) -> "OutcomeTable":
+        """The table of these of its rows, in this order."""
+
+        def taken(entries: Sequence[T]) -> tuple[T, ...]:
+            return tuple(entries[row] for row in rows)
+
+        return OutcomeTable(
+            ids=taken(self.ids),
+            tasks=taken(self.tasks),
+            prompts=taken(self.prompts),
+            models=self.models,
+            scores=self.scores[list(rows)],
+            costs=self.costs[list(rows)],
+            splits=None if self.splits is None else taken(self.splits),
+            evidence={model: taken(entries) for model, entries in self.evidence.items()},
+            answers={model: taken(texts) for model, texts in self.answers.items()},
+        )
 
     def columns(self) -> dict[str, list[Any]]:
         """The table as named columns of plain values, as a file holds them; None where there is nothing."""

@@ -33,8 +33,13 @@ class Clusters:
 
     def membership(self, vectors: FloatArray) -> tuple[IntArray, FloatArray]:
         """The nearest clusters of each row and their weights, both of shape (n, p), heaviest first."""
-        likeness = vectors @ self.centroids.T
-        nearest = np.argsort(-likeness, axis=1)[:, :NEIGHBOURS]
-        found = np.take_along_axis(likeness, nearest, axis=1)
-        weights = np.exp(SHARPNESS * (found - found[:, :1]))
-        return nearest.astype(np.int64), weights / weights.sum(axis=1, keepdims=True)
+        return nearest_clusters(vectors, self.centroids, NEIGHBOURS)
+
+
+def nearest_clusters(vectors: FloatArray, centroids: FloatArray, count: int) -> tuple[IntArray, FloatArray]:
+    """The `count` nearest clusters of each row and their weights, both of shape (n, p), heaviest first."""
+    likeness = vectors @ centroids.T
+    nearest = np.argsort(-likeness, axis=1)[:, :count]
+    found = np.take_along_axis(likeness, nearest, axis=1)
+    weights = np.exp(SHARPNESS * (found - found[:, :1]))
+    return nearest.astype(np.int64), weights / weights.sum(axis=1, keepdims=True)

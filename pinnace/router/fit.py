@@ -6,18 +6,18 @@ cross-validated, so that what `pinnace fit` prints is what rows outside the fit 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from sklearn.cluster import KMeans  # pyright: ignore[reportMissingTypeStubs]
 from threadpoolctl import threadpool_limits  # pyright: ignore
 
 from pinnace.models.completion import Message, Request
 from pinnace.router.calibration_rows import CalibrationRows
 from pinnace.router.clusters import Clusters
 from pinnace.router.escalation import fit_gains
+from pinnace.router.estimators.clusters import fit_centroids
 from pinnace.router.estimators.features import look
 from pinnace.router.estimators.learner import column_means
+from pinnace.router.estimators.tables import group_means
 from pinnace.router.evidence import Evidence
 from pinnace.router.expectation_fit import NGRAMS, fit_expectation
 from pinnace.router.gate_fit import GateRows, fit_gates
@@ -73,8 +73,7 @@ def fit_state(
 def _fit_state(
     rows: FitRows, provenance: Provide, *, k: int, hold_tokens: int, ngrams: int, seed: int
 ) -> RouterState:
-    most = min(max(1, len(rows.prompts) // 10), len(np.unique(rows.vectors, axis=0)))
-    centroids = fit_centroids(rows.vectors, min(k, most), seed=seed)
+    centroids = fit_centroids(rows.vectors, k, random_state=seed)
     members = np.argmax(rows.vectors @ centroids.T, axis=1)
     labels = label_clusters(rows.prompts, members, len(centroids))
     clusters = Clusters(centroids, labels, familiar_range(rows.vectors, centroids))
@@ -87,9 +86,9 @@ def _fit_state(
         rows.models, rows.prompts, rows.scores, priors, rows.evidence, *clusters.membership(rows.vectors)
     )
     gates = fit_gates(judged, k=len(centroids), seed=seed)
-    quality, quality_sd = cluster_quality(rows.scores, members, len(centroids))
+    quality, quality_sd = group_means(rows.scores, members, len(centroids))
     lengths = _filled_tokens(rows.output_tokens)
-    tokens, _ = cluster_quality(lengths, members, len(centroids))
+    tokens, _ = group_means(lengths, members, len(centroids))
     state = RouterState(
         models=rows.models,
         clusters=clusters,
@@ -97,7 +96,7 @@ def _fit_state(
         quality_sd=quality_sd,
         output_tokens=tokens,
         confidences=_spread(gates.confidences, members, len(centroids)),
-        overall=np.stack([column_means(rows.scores), _means(lengths)], axis=1),
+        overall=np.stack([column_means(rows.scores), column_means(lengths)], axis=1),
         gate=gates.gate,
         hold_tokens=hold_tokens,
         provenance=provenance({**found.metrics, **gates.metrics}),
@@ -135,45 +134,6 @@ def _calibration(
     )
 
 
-def fit_centroids(vectors: FloatArray, k: int, *, seed: int) -> FloatArray:
-    """k-means centroids of shape (k, dim), rows L2-normalised."""
-    means: Any = KMeans(n_clusters=k, n_init="auto", random_state=seed)
-    means.fit(vectors)
-    centroids: FloatArray = np.asarray(means.cluster_centers_, dtype=np.float64)
-    return centroids / np.linalg.norm(centroids, axis=1, keepdims=True)
-
-
-def cluster_quality(values: FloatArray, members: IntArray, k: int) -> tuple[FloatArray, FloatArray]:
-    """Per cluster and model, the mean shrunk toward the model's own, and its standard deviation, (k, m).
-
-    The strength of the shrinkage is the ratio of the variance within clusters to that between them
-    (empirical Bayes by moments), so that clusters which tell nothing fall back to the model's mean.
-    """
-    overall = _means(values)
-    means = np.tile(overall, (k, 1))
-    sds = np.zeros_like(means)
-    for model in range(values.shape[1]):
-        groups = [_known(values[members == cluster, model]) for cluster in range(k)]
-        within, prior_rows = _shrinkage(groups)
-        for cluster, group in enumerate(groups):
-            rows = len(group) + prior_rows
-            means[cluster, model] = (group.sum() + prior_rows * overall[model]) / rows
-            sds[cluster, model] = np.sqrt(within / (rows + 1))
-    return means, sds
-
-
-def _shrinkage(groups: Sequence[FloatArray]) -> tuple[float, float]:
-    """The pooled variance within groups, and how many rows the model's own mean counts for."""
-    filled = [group for group in groups if len(group) > 1]
-    if not filled:
-        return 0.25, 1.0
-    within = float(np.average([g.var(ddof=1) for g in filled], weights=[len(g) - 1 for g in filled]))
-    between = float(np.var([g.mean() for g in filled])) - within * float(
-        np.mean([1 / len(g) for g in filled])
-    )
-    return within, float(np.clip(within / max(between, 1e-9), 1.0, 1e4))
-
-
 def familiar_range(vectors: FloatArray, centroids: FloatArray) -> tuple[float, float]:
     """The tenth and the fiftieth percentile of the rows' cosines to their nearest centroid."""
     nearest: FloatArray = (vectors @ centroids.T).max(axis=1)
@@ -205,11 +165,6 @@ def _filled_tokens(output_tokens: FloatArray) -> FloatArray:
     row_sum = np.where(known, output_tokens, 0.0).sum(axis=1, keepdims=True)
     row_mean = row_sum / np.maximum(known.sum(axis=1, keepdims=True), 1)
     return np.where(known, output_tokens, np.where(known.any(axis=1, keepdims=True), row_mean, np.nan))
-
-
-def _means(values: FloatArray) -> FloatArray:
-    known = ~np.isnan(values)
-    return np.where(known, values, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
 
 
 def _known(values: FloatArray) -> FloatArray:

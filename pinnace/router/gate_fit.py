@@ -22,6 +22,7 @@ from pinnace.router.calibration import (
     sigmoids,
 )
 from pinnace.router.drift import Reference, reference_of
+from pinnace.router.estimators.learner import folds_of
 from pinnace.router.evidence import FEATURES, Evidence
 from pinnace.router.gate import STAGES, Gate, Logistic, features_of
 from pinnace.router.logistic_fit import fit_logistic, log_odds_of
@@ -184,6 +185,6 @@ def _metrics(name: str, confidence: FloatArray, right: FloatArray, mean: FloatAr
 def _folds(prompts: Sequence[str], seed: int) -> list[tuple[IntArray, IntArray]]:
     """Rows to fit on and rows held out, in turn; a prompt's rows are always held out together."""
     _, prompt = np.unique(np.asarray(prompts), return_inverse=True)
-    count = int(prompt.max()) + 1
-    fold = np.random.default_rng(seed).permutation(count)[prompt] % FOLDS
-    return [(np.flatnonzero(fold != i), np.flatnonzero(fold == i)) for i in range(min(FOLDS, count))]
+    fold = folds_of(prompt, seed, FOLDS)
+    count = min(FOLDS, int(prompt.max()) + 1)
+    return [(np.flatnonzero(fold != i), np.flatnonzero(fold == i)) for i in range(count)]

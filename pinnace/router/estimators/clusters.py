@@ -9,12 +9,10 @@ from typing import Any, Self
 import numpy as np
 from sklearn.cluster import KMeans  # pyright: ignore[reportMissingTypeStubs]
 
+from pinnace.router.clusters import nearest_clusters
 from pinnace.router.estimators.learner import Rows, column_means
 from pinnace.router.estimators.tables import group_means
 from pinnace.router.types import FloatArray, IntArray
-
-SHARPNESS = 20.0
-"""A cluster's weight falls with exp(SHARPNESS x cosine), over the nearest few: as in Avengers-Pro."""
 
 
 class ClusterTable:
@@ -70,12 +68,10 @@ class ClusterTable:
 
 def membership(vectors: FloatArray, centroids: FloatArray, nearest: int) -> FloatArray:
     """The weight of each cluster for each row, (n, k): over the `nearest` ones, 0 elsewhere."""
-    likeness = vectors @ centroids.T
-    if nearest < likeness.shape[1]:
-        kept = np.partition(likeness, -nearest, axis=1)[:, -nearest]
-        likeness[likeness < kept[:, None]] = -np.inf
-    weights = np.exp(SHARPNESS * (likeness - likeness.max(axis=1, keepdims=True)))
-    return weights / weights.sum(axis=1, keepdims=True)
+    found, weights = nearest_clusters(vectors, centroids, nearest)
+    everywhere = np.zeros((len(vectors), len(centroids)))
+    np.put_along_axis(everywhere, found, weights, axis=1)
+    return everywhere
 
 
 def fit_centroids(vectors: FloatArray, count: int, *, random_state: int) -> FloatArray:

@@ -23,7 +23,7 @@ def group_means(scores: FloatArray, groups: IntArray, count: int) -> tuple[Float
     within = _within(rows, means, squares)
     prior_rows = _prior_rows(rows, means, within)
     shrunk = (sums + prior_rows * overall) / (rows + prior_rows)
-    return shrunk, np.sqrt(within / (rows + 1))
+    return shrunk, np.sqrt(within / (rows + prior_rows + 1))
 
 
 def _sums(values: FloatArray, groups: IntArray, count: int) -> FloatArray:
