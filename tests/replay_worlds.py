@@ -34,6 +34,7 @@ QUICK: dict[str, Method] = {
     "pinnace": Method("Pinnace", "ours", neighbours(20)),
 }
 """The methods that take no second, and one in the place of ours, where they are not what is tested."""
+QUICK_PAIR = {**QUICK, "pinnace_served": QUICK["pinnace"]}
 
 
 @cache

@@ -3,101 +3,37 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.metadata import version
 from math import inf, nan
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from cli_fixtures import Done, Run, configure, runner
 from test_fit import table_of
 
-from pinnace.cli import main
 from pinnace.cli.app import print_json
 from pinnace.eval.table_file import read_table, write_table
 from pinnace.router.ledger import read_ledger
 from pinnace.router.state import load_state
 
-FLEET = [
-    {
-        "name": "small",
-        "backend": "scripted",
-        "script": [
-            {"when": "capital of Peru", "answer": "It is Lima.", "probability": 0.97},
-            {"when": "figs", "answer": "There are 3 figs.", "probability": 0.9},
-            {"answer": "I do not know.", "probability": 0.05},
-        ],
-        "price": {"input": 0.01, "output": 0.02},
-    },
-    {
-        "name": "large",
-        "backend": "scripted",
-        "script": [{"answer": "It is 42."}],
-        "price": {"input": 2, "output": 8},
-    },
-    {
-        "name": "absent",
-        "backend": "openai",
-        "base_url": "${NOT_SET_ANYWHERE}",
-        "api_key": "sk-s3cr3t",
-        "model": "m",
-        "optional": True,
-    },
-]
 FIGS = [
     {"instruction": f"Bo had {n} figs and ate {n - 3}. How many now?", "answer": "3.0"} for n in range(4, 24)
 ]
-
-
-@dataclass(frozen=True)
-class Done:
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Run = Callable[..., Done]
 
 
 @pytest.fixture
 def pinnace(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], folder: Path) -> Run:
     """Runs `pinnace` with the arguments that it is given, in the folder of its configuration."""
     monkeypatch.chdir(folder)
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setenv("VLLM_LOGGING_LEVEL", "ERROR")
-    monkeypatch.delenv("NOT_SET_ANYWHERE", raising=False)
-
-    def run(*arguments: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["pinnace", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main()
-        return Done(int(left.value.code or 0), *capsys.readouterr())
-
-    return run
-
-
-def configure(folder: Path, name: str = "router.yaml", **sections: Any) -> Path:
-    """Write a configuration; the router's state lies in `state`."""
-    router = {"embedder": "hashing", "state": str(folder / "state")}
-    whole = {"fleet": FLEET, "router": router, "ledger": {"path": str(folder / "ledger.sqlite")}}
-    path = folder / name
-    path.write_text(yaml.safe_dump(whole | sections), encoding="utf-8")
-    return path
+    return runner(monkeypatch, capsys)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with a configuration, and an outcome table to fit on."""
     configure(tmp_path)
-    write_table(table_of(120), tmp_path / "outcomes.jsonl")
+    write_table(table_of(300), tmp_path / "outcomes.jsonl")
     return tmp_path
 
 
@@ -123,7 +59,7 @@ def test_version(pinnace: Run) -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        [], ["serve"], ["ask"], ["route"], ["fit"], ["bench"], ["version"],
+        [], ["serve"], ["ask"], ["route"], ["fit"], ["rate"], ["bench"], ["version"],
         ["models", "list"], ["models", "pull"], ["models", "card"], ["eval", "live"],
     ],
     ids=" ".join,
@@ -148,7 +84,7 @@ def test_as_a_process_of_its_own() -> None:
 def test_fit_writes_a_state_and_tells_how_good_it_is(pinnace: Run, folder: Path) -> None:
     done = pinnace("fit", "outcomes.jsonl", "-o", "state", "--clusters", "2", "--hold-tokens", "4")
     assert done.code == 0
-    assert "router state of 120 rows written to state" in done.out
+    assert "router state of 300 rows written to state" in done.out
     assert "small/whole/auroc" in done.out
     state = load_state(folder / "state")
     assert (state.hold_tokens, state.models, len(state.clusters.labels)) == (4, ("small", "large"), 2)
@@ -157,7 +93,7 @@ def test_fit_writes_a_state_and_tells_how_good_it_is(pinnace: Run, folder: Path)
 
 def test_fit_in_json(pinnace: Run) -> None:
     told = pinnace("fit", "outcomes.jsonl", "-o", "state", "--json").json()
-    assert (told["rows"], told["models"]) == (120, ["small", "large"])
+    assert (told["rows"], told["models"]) == (300, ["small", "large"])
     assert set(told["tasks"]) == {"sums", "capitals"}
 
 

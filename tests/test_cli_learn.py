@@ -1,41 +1,22 @@
 """`pinnace rate` and `pinnace fit --from-ledger`, as a user types them."""
 
-import json
-import sys
-from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
+from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
+from cli_fixtures import Done, Run, configure, runner
 from ledger_samples import accepted, escalated, write_ledger
-from test_cli import configure
 from test_fit import table_of
 from test_learning import EMBEDDER, upside_down
 from threadpoolctl import threadpool_limits
 
 from pinnace.cli import learn as learning
-from pinnace.cli import main
 from pinnace.eval.fitting import fit_table
 from pinnace.eval.table import OutcomeTable
 from pinnace.eval.table_file import write_table
 from pinnace.router.ledger_feedback import read_feedback
 from pinnace.router.state import load_state, save_state
-
-
-@dataclass(frozen=True)
-class Done:
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Run = Callable[..., Done]
 
 
 @pytest.fixture
@@ -48,22 +29,14 @@ def pinnace(
     """
     monkeypatch.setattr(learning, "load_embedder", lambda source: EMBEDDER)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
     configure(tmp_path)
     write_table(table_of(120), tmp_path / "outcomes.jsonl")
     rows = [accepted(f"a{i}", 0.9, prompt=f"Name the capital of Peru {i}") for i in range(30)]
     rows += [escalated(f"b{i}", 0.3, "12", "13", prompt=f"Add {i} and 3 please") for i in range(30)]
     write_ledger(tmp_path / "ledger.sqlite", rows, {f"a{i}": 1.0 for i in range(15)})
 
-    def run(*arguments: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["pinnace", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main()
-        return Done(int(left.value.code or 0), *capsys.readouterr())
-
     with threadpool_limits(1):
-        yield run
+        yield runner(monkeypatch, capsys)
 
 
 def test_rate_writes_a_rating(pinnace: Run, tmp_path: Path) -> None:

@@ -1,42 +1,31 @@
 """`pinnace eval replay`, as a user types it."""
 
 import json
-import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import yaml
-from replay_worlds import LARGE, QUICK, SMALL, recorded_of, world
+from cli_fixtures import Run, configure, runner
+from replay_worlds import LARGE, QUICK, QUICK_PAIR, SMALL, recorded_of, world
 
-from pinnace.cli import app, eval_replay, main
+from pinnace.cli import app, eval_replay
+from pinnace.eval import protocols, routellm
 from pinnace.eval.recorded_rows import hash_split
 from pinnace.eval.table_file import write_table
 from pinnace.router.embedder import HashingEmbedder
 
-Run = Callable[..., tuple[int, str, str]]
 QUICKLY = ("--seeds", "1", "--draws", "20")
 
 
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """Runs `pinnace eval replay` with the arguments that it is given: exit code, stdout, stderr."""
+    """Runs `pinnace eval replay` with the arguments that it is given."""
     monkeypatch.chdir(tmp_path)
-    fleet = [{"name": "small", "backend": "scripted", "script": [{"answer": "x"}]}]
-    Path("router.yaml").write_text(yaml.safe_dump({"fleet": fleet, "router": {"embedder": "hashing"}}))
+    configure(tmp_path)
     write_table(world(), Path("world.parquet"))
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["pinnace", "eval", "replay", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main()
-        return int(left.value.code or 0), *capsys.readouterr()
-
-    return run
+    return runner(monkeypatch, capsys, "eval", "replay")
 
 
 @pytest.fixture
@@ -47,12 +36,6 @@ def quick(bare: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
     return bare
 
 
-def parsed(found: tuple[int, str, str]) -> Any:
-    code, out, err = found
-    assert code == 0, err
-    return json.loads(out, parse_constant=pytest.fail)
-
-
 def test_help_has_an_example(bare: Run) -> None:
     code, out, _ = bare("--help")
     assert code == 0
@@ -60,7 +43,7 @@ def test_help_has_an_example(bare: Run) -> None:
 
 
 def test_json_is_one_object_with_the_keys_of_the_issue(bare: Run) -> None:
-    found = parsed(bare("world.parquet", "--pool", "small:a,small:b,small:c:large", *QUICKLY, "--json"))
+    found = bare("world.parquet", "--pool", "small:a,small:b,small:c:large", *QUICKLY, "--json").json()
     assert (found["table"], found["rows"], found["small"], found["large"]) == (
         "world.parquet", 300, list(SMALL), LARGE,
     )  # fmt: skip
@@ -76,7 +59,7 @@ def test_json_is_one_object_with_the_keys_of_the_issue(bare: Run) -> None:
 def test_what_is_not_defined_is_null(quick: Run) -> None:
     table = world()
     write_table(replace(table, scores=np.zeros_like(table.scores)), Path("wrong.parquet"))
-    found = parsed(quick("wrong.parquet", *QUICKLY, "--json"))
+    found = quick("wrong.parquet", *QUICKLY, "--json").json()
     assert found["methods"]["knn40"]["metrics"]["gap_to_oracle"] == {"value": None, "low": None, "high": None}
     assert found["methods"]["knn40"]["area"] == 0
     code, out, _ = quick("wrong.parquet", *QUICKLY)
@@ -100,13 +83,13 @@ def test_tables_fit_80_columns_with_a_row_per_method(quick: Run, monkeypatch: py
 
 
 def test_default_pool_takes_the_dearest_as_the_large_model(quick: Run) -> None:
-    found = parsed(quick("world.parquet", *QUICKLY, "--json"))
+    found = quick("world.parquet", *QUICKLY, "--json").json()
     assert (found["small"], found["large"]) == (list(SMALL), LARGE)
 
 
 def test_two_tables_are_a_list(quick: Run) -> None:
     write_table(world(200, seed=1), Path("other.csv"))
-    found = parsed(quick("world.parquet", "other.csv", *QUICKLY, "--json"))
+    found = quick("world.parquet", "other.csv", *QUICKLY, "--json").json()
     assert [one["table"] for one in found["tables"]] == ["world.parquet", "other.csv"]
     assert [one["rows"] for one in found["tables"]] == [300, 200]
 
@@ -114,34 +97,32 @@ def test_two_tables_are_a_list(quick: Run) -> None:
 def test_a_table_without_costs_and_without_a_large_model(quick: Run) -> None:
     table = world()
     write_table(replace(table, costs=np.full_like(table.costs, np.nan)), Path("free.jsonl"))
-    found = parsed(quick("free.jsonl", *QUICKLY, "--json"))
+    found = quick("free.jsonl", *QUICKLY, "--json").json()
     assert (found["large"], found["cost_low"], found["cost_high"]) == (None, 0, 0)
     assert found["methods"]["oracle"]["area"] == max(m["area"] for m in found["methods"].values())
     assert "large: none" in quick("free.jsonl", *QUICKLY)[1]
 
 
 def test_one_small_model_and_a_large_one(quick: Run) -> None:
-    found = parsed(quick("world.parquet", "--pool", "small:b:large", *QUICKLY, "--json"))
+    found = quick("world.parquet", "--pool", "small:b:large", *QUICKLY, "--json").json()
     assert (found["small"], found["large"]) == (["small:b"], "large")
 
 
 def test_tasks_choose_rows_and_may_have_blanks(quick: Run) -> None:
-    found = parsed(quick("world.parquet", "--tasks", "poetry, algebra", *QUICKLY, "--json"))
+    found = quick("world.parquet", "--tasks", "poetry, algebra", *QUICKLY, "--json").json()
     assert found["rows"] == sum(task != "capitals" for task in world().tasks)
 
 
 def test_rows_limit_what_is_learnt(quick: Run) -> None:
-    whole, cut = (
-        parsed(quick("world.parquet", *QUICKLY, "--json", *more)) for more in ((), ("--rows", "50"))
-    )
+    whole, cut = (quick("world.parquet", *QUICKLY, "--json", *more).json() for more in ((), ("--rows", "50")))
     assert cut["test_rows"] == whole["test_rows"]
     assert cut["methods"]["knn40"]["area"] != whole["methods"]["knn40"]["area"]
     assert cut["methods"]["oracle"]["small_accuracy"] == whole["methods"]["oracle"]["small_accuracy"]
 
 
 def test_shuffled_labels_leave_nothing_to_learn(quick: Run) -> None:
-    found = parsed(quick("world.parquet", "--shuffle-labels", *QUICKLY, "--json"))
-    plain = parsed(quick("world.parquet", *QUICKLY, "--json"))
+    found = quick("world.parquet", "--shuffle-labels", *QUICKLY, "--json").json()
+    plain = quick("world.parquet", *QUICKLY, "--json").json()
     assert found["delta_vs_blind"]["small_accuracy"] < 10 < plain["delta_vs_blind"]["small_accuracy"]
 
 
@@ -149,7 +130,7 @@ def test_a_foreign_routers_file_is_measured(quick: Run) -> None:
     """It always asks small:b: what it reaches is small:b's own mean on the test rows."""
     lines = [f"{name},small:b" for name in world().ids]
     Path("theirs.csv").write_text("\n".join(["id,model", *lines]) + "\n")
-    found = parsed(quick("world.parquet", "--predictions", "theirs.csv", *QUICKLY, "--json"))
+    found = quick("world.parquet", "--predictions", "theirs.csv", *QUICKLY, "--json").json()
     theirs = found["methods"]["theirs"]
     expected = pytest.approx(100 * hash_split(recorded_of(world()), 0).test.scores[:, 1].mean())
     assert theirs["kind"] == "foreign"
@@ -161,7 +142,7 @@ def test_a_foreign_router_need_not_choose_for_rows_that_are_left_out(quick: Run)
     lines = [f"{i},large" for i, task in zip(table.ids, table.tasks, strict=True) if task != "poetry"]
     Path("theirs.csv").write_text("\n".join(["id,model", *lines]) + "\n")
     given = ("world.parquet", "--predictions", "theirs.csv", *QUICKLY, "--json")
-    assert parsed(quick(*given, "--tasks", "algebra,capitals"))["methods"]["theirs"]["area"] > 0
+    assert quick(*given, "--tasks", "algebra,capitals").json()["methods"]["theirs"]["area"] > 0
     code, _, err = quick(*given)
     assert code == 2
     assert "expected a choice for each of the table's 300 rows" in err
@@ -185,10 +166,8 @@ def test_texts_are_embedded_once(quick: Run, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_published_protocol_is_told_beside_what_was_published(
     bare: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pinnace.eval import protocols
-
-    monkeypatch.setattr(protocols, "METHODS", QUICK)
-    monkeypatch.setattr(protocols, "MIN_ROWS", 100)
+    monkeypatch.setattr(routellm, "METHODS", QUICK_PAIR)
+    monkeypatch.setattr(routellm, "MIN_ROWS", 100)
     monkeypatch.setattr(app.console, "_width", 80)
     table = world()
     pair = replace(
@@ -200,13 +179,31 @@ def test_a_published_protocol_is_told_beside_what_was_published(
     )
     write_table(pair, Path("pair.parquet"))
     given = ("pair.parquet", "--protocol", "routellm", "--seeds", "1", "--draws", "20")
-    found = parsed(bare(*given, "--json"))
+    found = bare(*given, "--json").json()
     assert found["methods"]["knn40"]["gsm8k_apgr"]["value"] > 0.5
     code, out, _ = bare(*given)
     assert code == 0
     assert "published: RouteLLM, GSM8K APGR: 0.622" in " ".join(out.split())
     rows = [line for line in out.splitlines() if line.strip().startswith("knn40 ")]
     assert [row.count(" to ") for row in rows] == [2, 1]
+    monkeypatch.setattr(protocols, "METHODS", QUICK)
+    assert bare(*given, "--json", "--report", "page").json() == found
+    (told,) = json.loads(Path("page/figures.json").read_text(encoding="utf-8"))["tables"]
+    assert told["methods"] == found["methods"]
+    assert Path("page/report.html").read_text(encoding="utf-8").count("<svg") == 2
+
+
+def test_a_report_shows_what_was_replayed_and_does_not_learn_again(
+    quick: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pinnace.router.estimators.request import RequestEstimator
+
+    monkeypatch.setattr(RequestEstimator, "fit", lambda *_: pytest.fail("learnt again"))
+    found = quick("world.parquet", *QUICKLY, "--report", "page", "--json").json()
+    (told,) = json.loads(Path("page/figures.json").read_text(encoding="utf-8"))["tables"]
+    assert found.items() <= told.items()
+    assert [entry["model"] for entry in told["reliability"]] == [*SMALL, LARGE]
+    assert Path("page/report.html").read_text(encoding="utf-8").count("<svg") == 6
 
 
 @pytest.mark.parametrize(
@@ -218,7 +215,7 @@ def test_a_published_protocol_is_told_beside_what_was_published(
         (("--rows", "20"), "expected at least 50 rows to learn from and 1 to test on, got 20 and"),
         (("--protocol", "mine"), "--protocol: expected one of routerdc, routellm"),
         (("--protocol", "routerdc"), "expected RouterDC's table"),
-        (("--protocol", "routerdc", "--rows", "60"), "--protocol: expected only --seeds and --draws"),
+        (("--protocol", "routerdc", "--rows", "60"), "expected only --seeds, --draws and --report beside it"),
         (("--predictions", "knn40.csv"), "expected a file name that is no other method's, got 'knn40'"),
         (("--predictions", "lost.csv"), "lost.csv"),
         (("--config", "nowhere.yaml"), "no configuration at 'nowhere.yaml'"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -65,41 +66,39 @@ async def test_a_text_has_its_own_vector(queue: EmbeddingQueue, embedder: Counti
 
 
 async def test_after_a_crowd_a_batch_waits_for_the_next_one(
-    queue: EmbeddingQueue, embedder: CountingEmbedder, monkeypatch: pytest.MonkeyPatch
+    queue: EmbeddingQueue, embedder: CountingEmbedder
 ) -> None:
-    monkeypatch.setattr("pinnace.router.embedding_queue.LINGER_S", 5.0)
-    monkeypatch.setattr("pinnace.router.embedding_queue.QUIET_S", 5.0)
+    queue.linger_s = queue.quiet_s = 60.0
     tasks = await held(queue, embedder, ["a", "bb"])
     embedder.go.set()
     await asyncio.gather(*tasks)
     lingering = asyncio.create_task(queue.embed("c"))
     await asyncio.sleep(0.05)
     assert not lingering.done()
-    queue.stop()  # ends the wait at once
+    begun = time.monotonic()
+    queue.stop()
+    assert time.monotonic() - begun < 30, "stopping ends the wait at once"
     assert (await lingering).tolist() == [1.0]
     assert embedder.batches == [["first"], ["a", "bb"], ["c"]]
 
 
 async def test_texts_that_trickle_in_do_not_hold_a_batch_up(
-    queue: EmbeddingQueue, embedder: CountingEmbedder, monkeypatch: pytest.MonkeyPatch
+    queue: EmbeddingQueue, embedder: CountingEmbedder
 ) -> None:
-    monkeypatch.setattr("pinnace.router.embedding_queue.LINGER_S", 0.1)
-    monkeypatch.setattr("pinnace.router.embedding_queue.QUIET_S", 0.1)
+    queue.linger_s = queue.quiet_s = 0.1
     tasks = await held(queue, embedder, ["a", "bb"])
     embedder.go.set()
     await asyncio.gather(*tasks)
-    for _ in range(40):
-        tasks.append(asyncio.create_task(queue.embed("trickle")))
+    trickle: list[asyncio.Task] = []
+    while len(trickle) < MAX_BATCH - 1 and not (trickle and trickle[0].done()):
+        trickle.append(asyncio.create_task(queue.embed("trickle")))
         await asyncio.sleep(0.02)
-    assert tasks[-40].done(), "0.1 s is for the whole batch, not for each text"
-    await asyncio.gather(*tasks)
+    assert trickle[0].done(), "0.1 s is for the whole batch, not for each text"
+    await asyncio.gather(*trickle)
 
 
-async def test_a_lone_text_does_not_wait(
-    queue: EmbeddingQueue, embedder: CountingEmbedder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pinnace.router.embedding_queue.LINGER_S", 60.0)
-    monkeypatch.setattr("pinnace.router.embedding_queue.QUIET_S", 60.0)
+async def test_a_lone_text_does_not_wait(queue: EmbeddingQueue, embedder: CountingEmbedder) -> None:
+    queue.linger_s = queue.quiet_s = 60.0
     for text in ("a", "bb", "ccc"):
         await asyncio.wait_for(queue.embed(text), 30)
     assert embedder.batches == [["a"], ["bb"], ["ccc"]]

@@ -121,3 +121,14 @@ def test_models_may_join_one_after_another() -> None:
     quality = heads.predict(fresh.rows.features)
     spread = fresh.truth[:, 6:].var(axis=0).mean()
     assert mean_square(quality[:, 6:], fresh.truth[:, 6:]) < 0.5 * spread
+
+
+def test_where_nothing_is_learnt_a_new_model_has_its_mean() -> None:
+    errors = []
+    for seed in range(6):
+        world = similar_models(seed)
+        few = only_last(world.shuffled(seed).take(np.arange(200)))
+        quality = heads_of(without_last(world.rows)).with_model(few).predict(world.rows.features)[:, -1]
+        errors.append(mean_square(quality, few.scores.mean()))
+    assert np.median(errors) < 0.001
+    assert max(errors) < 0.01

@@ -7,16 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinnace.router.exploration import (
-    Belief,
-    Exploration,
-    bounded_share,
-    expected_cost,
-    explore,
-    is_drawn,
-    outcome_of,
-    sampled_plan,
-)
+from pinnace.router.belief import ABOVE_ALL, Belief, compared_plan, outcome_of, sampled_plan
+from pinnace.router.exploration import Exploration, bounded_share, expected_cost, explore, is_drawn
 from pinnace.router.policy import Plan, Prospect, plan_route
 from pinnace.router.route import Rung
 
@@ -181,3 +173,26 @@ def test_the_usual_plan_may_be_another_rules() -> None:
     plans = [explore(belief, Exploration(1.0, keep=0.95), f"r{i}") for i in range(100)]
     assert {plan.rungs[0].model for plan in plans if plan} == {"small"}
     assert all(outcome_of(plan, belief.prospects)[0] >= 0.95 * 0.9 - 1e-6 for plan in plans if plan)
+
+
+CERTIFIED = Plan((Rung("small"), Rung("large", is_fallback=True)), "single", "by the certified rule")
+
+
+def test_under_a_certified_floor_the_large_model_answers_and_another_is_compared_with_it() -> None:
+    belief = replace(UNSURE, usual=CERTIFIED, answerer="large")
+    plans = [explore(belief, Exploration(1.0), f"r{i}") for i in range(200)]
+    ladders = {tuple((rung.model, rung.bar) for rung in plan.rungs[:2]) for plan in plans if plan}
+    assert ladders == {(("small", ABOVE_ALL), ("large", None)), (("other", ABOVE_ALL), ("large", None))}
+    assert None not in plans, "which of the drawn requests are compared has nothing to do with the draws"
+
+
+def test_a_comparison_costs_both_and_is_as_good_as_the_large_model() -> None:
+    plan = compared_plan(replace(UNSURE, sds=(0.0,) * 3, answerer="large"), 0)
+    assert outcome_of(plan, UNSURE.prospects) == pytest.approx((0.9, 1e-3 + 1e-5))
+
+
+def test_nothing_is_compared_where_there_is_nothing_to_compare() -> None:
+    alone = replace(belief_of(LARGE), answerer="large")
+    without = replace(belief_of(SMALL, OTHER), answerer="large")
+    for belief in (alone, without):
+        assert all(explore(belief, ALWAYS, f"r{i}") is None for i in range(50))

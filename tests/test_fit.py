@@ -89,8 +89,8 @@ def test_the_same_rows_and_seed_give_the_same_files(state: RouterState, tmp_path
 def test_the_report_is_of_rows_that_the_heads_have_not_seen(state: RouterState) -> None:
     metrics = state.provenance.metrics
     assert 0.1 < metrics["estimates/mse"] < 0.8 * metrics["estimates/mse_means"]
-    assert metrics["small/estimate/auroc"] > 0.75
-    assert 0.3 < metrics["large/estimate/auroc"] < 0.7
+    assert metrics["estimates/auroc_small"] > 0.75
+    assert 0.3 < metrics["estimates/auroc_large"] < 0.7
     assert metrics["estimates/kinds"] == 2
     shares = {
         f"estimates/share_{part}_{of}"
@@ -105,7 +105,7 @@ def test_shuffled_scores_teach_nothing() -> None:
     order = np.random.default_rng(3).permutation(400)
     metrics = fitted(replace(table, scores=table.scores[order], evidence={})).provenance.metrics
     assert metrics["estimates/mse"] < 1.02 * metrics["estimates/mse_means"]
-    assert 0.4 < metrics["small/estimate/auroc"] < 0.6
+    assert 0.4 < metrics["estimates/auroc_small"] < 0.6
 
 
 def test_climbing_wins_where_the_small_model_fails(state: RouterState) -> None:

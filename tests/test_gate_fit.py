@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pinnace.eval.gate_metrics import auroc
 from pinnace.router.calibration import expected_calibration_error, sigmoids
 from pinnace.router.evidence import LOGPROBS, Evidence
-from pinnace.router.gate import features_of
-from pinnace.router.gate_fit import GateRows, fit_gates
-from pinnace.router.logistic_fit import fit_logistic, log_odds_of
+from pinnace.router.gate import Gate, features_of
+from pinnace.router.gate_fit import LEEWAYS, GateRows, fit_gates
+from pinnace.router.logistic_fit import Leeway, fit_logistic, log_odds_of
 
 
 def evidence_with(mean: float, agreement: float = 1.0) -> Evidence:
@@ -48,26 +49,34 @@ def test_a_logistic_finds_what_the_rows_were_made_with() -> None:
     features = random.normal(3, 2, (4000, 1))
     chance = 1 / (1 + np.exp(-(features[:, 0] - 3)))
     right = (random.random(4000) < chance).astype(float)
-    logistic = fit_logistic(features, right, ("mean",), np.zeros((4000, 0)))
-    assert [logistic.probability([x]) for x in (1.0, 3.0, 5.0)] == pytest.approx(
+    rows = np.hstack([features, np.zeros((4000, 2))])
+    logistic = fit_logistic(rows, right, ("mean",), np.zeros((4000, 0)))
+    assert [logistic.probability([x, 0.0, 0.0]) for x in (1.0, 3.0, 5.0)] == pytest.approx(
         [0.119, 0.5, 0.881], abs=0.03
     )
     assert logistic.clusters is None
 
 
-@pytest.mark.parametrize("pooling", [(0.0, 0.0), (1.0, 0.0), (1.0, 0.2)])
-def test_many_rows_are_as_one_by_one(pooling: tuple[float, float]) -> None:
+@pytest.mark.parametrize("leeway", LEEWAYS)
+def test_many_rows_are_as_one_by_one(leeway: Leeway) -> None:
     random = np.random.default_rng(0)
     names = LOGPROBS
     features = random.normal(0, 1, (80, 2 * len(names) + 1))
     membership = random.dirichlet(np.ones(3), 80)
     right = (features[:, 0] + membership[:, 1] + random.normal(0, 1, 80) > 0).astype(float)
-    logistic = fit_logistic(features, right, names, membership, pooling)
+    logistic = fit_logistic(features, right, names, membership, leeway)
     one_by_one = [
         logistic.log_odds(row, dict(enumerate(weights)))
         for row, weights in zip(features.tolist(), membership.tolist(), strict=True)
     ]
     np.testing.assert_allclose(log_odds_of(logistic, features, membership), one_by_one)
+
+
+def test_an_estimate_that_never_varies_leaves_the_share_of_right_answers() -> None:
+    right = np.array([1.0, 0.0, 0.0, 0.0] * 5)
+    features = np.hstack([np.random.default_rng(0).normal(0, 1, (20, 1)), np.full((20, 2), 0.006)])
+    logistic = fit_logistic(features, right, ("mean",), np.zeros((20, 0)), Leeway(0.0))
+    assert logistic.probability([0.7, 0.006, 0.006]) == pytest.approx(0.25)
 
 
 def test_clusters_that_differ_get_terms_of_their_own() -> None:
@@ -98,7 +107,7 @@ def test_a_cluster_of_few_answers_is_pooled() -> None:
         scores[:, 0],
         LOGPROBS,
         np.eye(3)[clusters[:, 0]],
-        (1.0, 0.0),
+        Leeway(1.0, 1.0),
     )
     assert few.clusters is not None
     assert 0 < few.clusters.intercepts[2] < 1.5
@@ -110,6 +119,62 @@ def test_confidence_is_held_out_and_calibrated() -> None:
     held_out = found.confidences[:, 0]
     assert expected_calibration_error(held_out, rows.scores[:, 0]) < 0.06
     assert found.metrics["small/whole/auroc"] > found.metrics["small/whole/auroc_mean_logprob"] + 0.03
+
+
+def with_known_chances(n: int, seed: int, *, worth: float) -> GateRows:
+    """Rows whose estimates are the chances themselves, but for `worth` log-odds per unit of the evidence."""
+    random = np.random.default_rng(seed)
+    odds = random.normal(-1, 1.2, n)
+    mean = random.normal(-1, 1, n)
+    right = (random.random(n) < sigmoids(odds + worth * (mean + 1))).astype(float)
+    evidence = [
+        Evidence(float(m), *map(float, row)) for m, row in zip(mean, random.normal(0, 1, (n, 7)), strict=True)
+    ]
+    return replace(
+        rows_of(n, seed),
+        scores=right[:, None],
+        priors=sigmoids(odds)[:, None],
+        evidence={"small": {"whole": evidence}},
+    )
+
+
+def on_fresh_rows(gate: Gate, rows: GateRows) -> tuple[float, float]:
+    """AUROC of the gate's confidence and of the estimate."""
+    evidence = [each for each in rows.evidence["small"]["whole"] if each is not None]
+    pairs = zip(evidence, rows.priors[:, 0].tolist(), rows.clusters[:, 0].tolist(), strict=True)
+    judged = [
+        gate.judge("small", each, prior=prior, is_whole=True, clusters={cluster: 1.0})
+        for each, prior, cluster in pairs
+    ]
+    return auroc(np.array(judged), rows.scores[:, 0]), auroc(rows.priors[:, 0], rows.scores[:, 0])
+
+
+@pytest.mark.parametrize("n", [150, 400])
+def test_evidence_that_tells_nothing_leaves_the_estimate_as_it_was(n: int) -> None:
+    gate = fit_gates(with_known_chances(n, 0, worth=0.0), k=2).gate
+    logistic = gate.whole["small"]
+    estimate = len(logistic.features)
+    assert [i for i, each in enumerate(logistic.coefficients) if each] == [estimate]
+    assert logistic.clusters is None
+    ours, estimates = on_fresh_rows(gate, with_known_chances(2000, 1, worth=0.0))
+    assert ours == pytest.approx(estimates, abs=0.001)
+
+
+def test_evidence_that_tells_something_is_used() -> None:
+    gate = fit_gates(with_known_chances(600, 0, worth=0.7), k=2).gate
+    ours, estimates = on_fresh_rows(gate, with_known_chances(2000, 1, worth=0.7))
+    assert ours > estimates + 0.02
+
+
+def test_the_gate_and_the_estimate_it_starts_from_are_measured_on_the_same_rows() -> None:
+    rows = with_known_chances(400, 0, worth=0.7)
+    unjudged = [None, *rows.evidence["small"]["whole"][1:]]
+    found = fit_gates(replace(rows, evidence={"small": {"whole": unjudged}}), k=2)
+    assert found.metrics["small/whole/rows"] == 399
+    estimate, right = rows.priors[1:, 0], rows.scores[1:, 0]
+    assert found.metrics["small/whole/auroc_estimate"] == pytest.approx(auroc(estimate, right))
+    assert found.metrics["small/whole/brier_estimate"] == pytest.approx(np.mean((estimate - right) ** 2))
+    assert found.metrics["small/whole/auroc"] > found.metrics["small/whole/auroc_estimate"]
 
 
 def test_labels_that_mean_nothing_are_not_learnt_by_heart() -> None:

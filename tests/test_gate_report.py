@@ -30,6 +30,7 @@ def judged(n: int = 400, *, large: bool = True, knows: float = 2.0) -> GatedRows
         evidence=tuple(Evidence(min(float(m), 0), min(float(2 * m), 0), -1, -1, 1, 0, 2, 1) for m in means),
         right=right,
         confidence=sigmoids(odds),
+        uncalibrated=sigmoids(2 * odds),
         estimate=np.full(n, 0.5),
         large="large" if large else None,
         large_scores=np.where(np.arange(n) % 3 == 0, np.nan, 1.0) if large else np.full(n, np.nan),

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from replay_worlds import QUICK, TOPICS, vectors_of, world
+from replay_worlds import QUICK, QUICK_PAIR, TOPICS, vectors_of, world
 
 from pinnace.errors import TableError
-from pinnace.eval import protocols
-from pinnace.eval.protocols import PROTOCOLS, ROUTERDC_TASKS, run_protocol
+from pinnace.eval import protocols, routellm, routerdc
+from pinnace.eval.protocols import PROTOCOLS, protocol_json, protocol_parts, run_protocol
+from pinnace.eval.routerdc import TASKS as ROUTERDC_TASKS
 from pinnace.eval.table import OutcomeTable
 
 FIGURES = {"value", "low", "high"}
@@ -19,12 +20,15 @@ FIGURES = {"value", "low", "high"}
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ours stands in for itself elsewhere; and 100 rows are enough for five folds."""
-    monkeypatch.setattr(protocols, "METHODS", QUICK)
-    monkeypatch.setattr(protocols, "MIN_ROWS", 100)
+    for module in (protocols, routerdc):
+        monkeypatch.setattr(module, "METHODS", QUICK)
+    monkeypatch.setattr(routellm, "METHODS", QUICK_PAIR)
+    monkeypatch.setattr(routellm, "MIN_ROWS", 100)
 
 
 def run(name: str, table: OutcomeTable, seeds: int = 1) -> Mapping[str, Any]:
-    found = run_protocol(name, table, "t.parquet", vectors_of, seeds=seeds, draws=20)
+    done = run_protocol(name, table, vectors_of, seeds=seeds, draws=20)
+    found = protocol_json(name, done, "t.parquet", seeds=seeds, draws=20)
     assert (found["table"], found["protocol"], found["seeds"], found["draws"]) == (
         "t.parquet",
         name,
@@ -122,7 +126,7 @@ def test_routerdc_refuses_another_table() -> None:
 
 def test_routellm_cross_validates_each_data_set_that_is_large_enough() -> None:
     found = run("routellm", routellm_table(), seeds=2)
-    assert set(found) == set(protocols.WITH_NEED)
+    assert set(found) == set(routellm.WITH_NEED)
     for figures in found.values():
         assert set(figures) == {
             f"{name}_{figure}" for name in ("mmlu", "gsm8k") for figure in ("apgr", "cpt50", "cpt80")
@@ -150,8 +154,8 @@ def test_routellm_tests_every_row_on_a_fold_that_did_not_learn_it(monkeypatch: p
         tested.append(split.test.rows.tolist())
         return QUICK["random"].settle(split)
 
-    monkeypatch.setattr(protocols, "WITH_NEED", ("only",))
-    monkeypatch.setattr(protocols, "METHODS", {"only": replace(QUICK["random"], settle=settle)})
+    monkeypatch.setattr(routellm, "WITH_NEED", ("only",))
+    monkeypatch.setattr(routellm, "METHODS", {"only": replace(QUICK["random"], settle=settle)})
     table = routellm_table()
     prompts = list(table.prompts)
     prompts[1:180:4] = prompts[2:180:4]  # pairs of rows with one prompt, in one fold
@@ -205,3 +209,38 @@ def test_every_protocol_says_what_it_is_and_what_was_published() -> None:
     assert set(PROTOCOLS) == {"routerdc", "routellm", "routerbench", "llmrouterbench"}
     assert PROTOCOLS["routerdc"].published["RouterDC, average"] == "58.54"
     assert "in-domain supervised" in PROTOCOLS["routellm"].note
+
+
+def parts(name: str, table: OutcomeTable, seeds: int = 1) -> Mapping[str, Any]:
+    done = run_protocol(name, table, vectors_of, seeds=seeds, draws=20)
+    return protocol_parts(name, done, "t.parquet", draws=20)
+
+
+def test_routellm_has_a_panel_for_each_data_set_whose_curves_are_those_of_its_figures() -> None:
+    table = routellm_table()
+    figures, found = run("routellm", table, seeds=2), parts("routellm", table, seeds=2)
+    assert [pair["name"] for pair in found["pairs"]] == ["gsm8k", "mmlu"]
+    for pair in found["pairs"]:
+        assert set(pair["curves"]) == {*routellm.WITH_NEED, "oracle"}
+        for name in routellm.WITH_NEED:
+            curve = pair["curves"][name]
+            assert curve["apgr"] == pytest.approx(figures[name][f"{pair['name']}_apgr"]["value"])
+            assert curve["accuracy"][0] == pytest.approx(pair["weak"])
+            assert curve["accuracy"][-1] == pytest.approx(pair["strong"])
+    assert found["beside"]["mmlu_apgr"] == {"name": "RouteLLM, MMLU APGR", "value": 0.603}
+
+
+def test_a_protocol_without_a_pair_or_a_replay_has_labels_alone() -> None:
+    found = parts("routerdc", routerdc_table())
+    assert (found["pairs"], found["replay"]) == ([], None)
+    assert found["labels"]["knn40"] == "kNN-40"
+    assert found["beside"]["average"]["value"] == 58.54
+
+
+def test_a_bench_brings_its_whole_replay(monkeypatch: pytest.MonkeyPatch) -> None:
+    fast = protocols.replay
+    monkeypatch.setattr(protocols, "replay", lambda *a, **k: fast(*a, **k, methods=QUICK))
+    found = parts("routerbench", world())["replay"]
+    assert set(found["methods"]) == set(QUICK)
+    assert found["clusters"]
+    assert [entry["model"] for entry in found["reliability"]] == list(world().models)

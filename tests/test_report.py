@@ -5,15 +5,21 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from test_gate_report import judged
 
 from pinnace.errors import PinnaceError
 from pinnace.eval.figures.drawing import draw_figures
+from pinnace.eval.figures.sketches import REPLAY
+from pinnace.eval.gate_parts import gate_parts
+from pinnace.eval.gate_report import report_gate
 from pinnace.eval.report import write_report
-from pinnace.eval.report_words import decimals, differences, interval, number
+from pinnace.eval.report_words import decimals, differences, interval, number, title
+from pinnace.router.drift import drift, reference_of
 
 NASTY = "<script>alert('1')</script> & \"$x^$\" 定律\x00\n--> ]]>"
 NAN = float("nan")
@@ -190,7 +196,7 @@ def test_the_page_needs_nothing_from_elsewhere(html):
 
 def test_every_picture_is_there(html):
     assert html.count("<svg") == 6
-    assert [drawing.name for drawing in draw_figures(plain(sample()))] == [
+    assert [drawing.name for drawing in draw_figures(plain(sample()), REPLAY)] == [
         "cost-quality",
         "routers",
         "areas",
@@ -288,6 +294,93 @@ def test_a_protocol_is_a_table_beside_what_was_published(tmp_path):
         assert said in page
 
 
+def protocol_of_pairs():
+    """A protocol's report with a pair of models, as `protocol_json` and `protocol_parts` give it."""
+    figures = {"mmlu_apgr": {"value": 0.61, "low": 0.58, "high": 0.64}}
+    share = [0.0, 0.5, 1.0]
+    curve = {"accuracy": [60.0, 72.0, 80.0], "over_blind": [0.0, 2.0, 0.0]}
+    curve |= {"over_blind_low": [0.0, 1.0, 0.0], "over_blind_high": [0.0, 3.0, 0.0]}
+    curve |= {"apgr": 0.61, "cpt50": 0.4, "cpt80": 0.75}
+    names = {"pinnace": "ours", "knn40": "peer", "oracle": "bound"}
+    pair = {"name": "mmlu", "rows": 600, "weak": 60.0, "strong": 80.0, "share": share}
+    return {
+        "table": NASTY,
+        "protocol": "routellm",
+        "note": NASTY,
+        "seeds": 1,
+        "draws": 20,
+        "published": {"RouteLLM, MMLU APGR": "0.603"},
+        "methods": {"pinnace": figures, "knn40": figures},
+        "labels": {name: f"label of {name}" for name in names},
+        "kinds": names,
+        "beside": {"mmlu_apgr": {"name": "RouteLLM, MMLU APGR", "value": 0.603}},
+        "pairs": [{**pair, "curves": dict.fromkeys(names, curve)}],
+        "replay": None,
+    }
+
+
+def gate():
+    """A gate's report, as the command line puts it together."""
+    found = report_gate(judged(), draws=100, drift=drift(judged().evidence, reference_of(judged().evidence)))
+    return {"table": NASTY, "judged_by": "cross-validation", **found.as_json(), **gate_parts(found)}
+
+
+def section_of(report, folder):
+    """The page of one report, checked for what every page must be."""
+    for name in ("once", "twice"):
+        write_report([report], folder / name)
+    page = (folder / "once" / "report.html").read_bytes()
+    assert page == (folder / "twice" / "report.html").read_bytes()
+    tags = read(page.decode())
+    assert tags.open == []
+    assert tags.references <= set(tags.ids)
+    assert len(tags.ids) == len(set(tags.ids))
+    assert b"://" not in page
+    assert "script" not in tags.names
+    assert json.loads((folder / "once" / "figures.json").read_text(encoding="utf-8"))["format"] == 1
+    return page.decode()
+
+
+def test_a_protocol_of_pairs_has_its_curves_and_its_figures_drawn(tmp_path):
+    page = section_of(protocol_of_pairs(), tmp_path)
+    assert page.count("<svg") == 2
+    for said in ("Accuracy over calls to the large model", "MMLU APGR", "label of pinnace", "0.603"):
+        assert said in page
+
+
+def test_a_protocol_read_off_a_replay_has_the_pictures_of_the_replay(tmp_path):
+    protocol = {**protocol_of_pairs(), "protocol": "routerbench", "pairs": [], "replay": sample()}
+    page = section_of(protocol, tmp_path)
+    assert page.count("<svg") == 7
+    for said in ("Pinnace is above the best peer (kNN-40)", "Single models", "tide, sail"):
+        assert said in page
+
+
+def test_a_gate_has_a_page_of_its_own(tmp_path):
+    page = section_of(gate(), tmp_path)
+    assert page.count("<svg") == 4
+    for said in ("The gate, measured", "above that of the mean log-probability by", "Risk over coverage"):
+        assert said in page
+    for said in ("The gate, task by task", "The cascade", "Drift from what was fitted", "excess AURC"):
+        assert said in page
+
+
+def test_a_gate_whose_answers_are_all_right_is_reported_too(tmp_path):
+    rows = replace(judged(large=False), right=np.ones(400))
+    found = report_gate(rows, draws=100)
+    plain = {"table": "t", "judged_by": "state", **found.as_json(), **gate_parts(found)}
+    page = section_of(plain, tmp_path)
+    assert page.count("<svg") == 2  # no AUROC, and no model to climb to
+    assert "nan" not in page
+
+
+def test_every_picture_is_told_to_those_who_do_not_see_it(html):
+    tags = read(html)
+    told = re.findall(r'<svg role="img" aria-label="([^"]+)" aria-describedby="([^"]+)"', html)
+    assert len(told) == html.count("<svg")
+    assert {caption for _, caption in told} <= set(tags.ids)
+
+
 def test_differences_say_above_below_or_not_distinguishable():
     assert differences(sample()) == [
         "In area under the cost-quality hull, Pinnace is above the best peer (kNN-40) by 1.50 points "
@@ -315,6 +408,11 @@ def test_small_figures_get_more_places(values, places):
     assert decimals(*values) == places
 
 
+def test_names_of_figures_are_those_that_people_know():
+    assert title("average_without_humaneval") == "average, no HumanEval"
+    assert (title("gsm8k_cpt50"), title("excess_aurc")) == ("GSM8K CPT(50)", "excess AURC")
+
+
 def test_without_matplotlib_the_error_names_the_extra_and_nothing_is_written(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(PinnaceError, match=r"a report needs pinnace\[report\]"):
@@ -331,7 +429,7 @@ def test_the_users_own_matplotlib_settings_neither_count_nor_change():
     import matplotlib
 
     report = plain(copy.deepcopy(bare()))
-    before = draw_figures(report)
+    before = draw_figures(report, REPLAY)
     with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red"}):
-        assert draw_figures(report) == before
+        assert draw_figures(report, REPLAY) == before
         assert matplotlib.rcParams["font.size"] == 30

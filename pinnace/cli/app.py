@@ -36,6 +36,7 @@ COMMANDS = (
     "fit",
     "rate",
     "evaluate",
+    "eval_floor",
     "eval_gate",
     "eval_import",
     "eval_replay",

@@ -1,34 +1,30 @@
 """`pinnace eval replay`: routing methods compared on recorded outcomes."""
 
-import shlex
-import sys
 from collections.abc import Sequence
-from math import isnan
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.progress import Progress
-from rich.table import Table
 
 from pinnace.cli.app import (
     DEFAULT_PATH,
     ConfigOption,
     JsonOption,
-    console,
     print_json,
     read_config,
     stderr,
 )
 from pinnace.cli.evaluate import COLUMNS, evaluate
+from pinnace.cli.replay_tables import print_protocol, print_replay
+from pinnace.cli.report_option import ReportOption, give_report
 from pinnace.errors import ConfigError, TableError
 from pinnace.eval.embedding_cache import embed_cached
 from pinnace.eval.foreign import foreign
 from pinnace.eval.methods import METHODS, Method
 from pinnace.eval.pool import parse_pool, whole_pool
 from pinnace.eval.predictions import chosen_columns, read_predictions
-from pinnace.eval.protocols import PROTOCOLS, run_protocol
+from pinnace.eval.protocols import PROTOCOLS, protocol_json, protocol_parts, run_protocol
 from pinnace.eval.recorded_rows import Recorded, record, shuffled, usable_rows
 from pinnace.eval.replay import replay as run_replay
 from pinnace.eval.replay import usable_methods
@@ -62,9 +58,7 @@ def replay(
     protocol: Annotated[
         str | None, typer.Option(help=f"A published protocol: {', '.join(PROTOCOLS)}.")
     ] = None,
-    report: Annotated[
-        Path | None, typer.Option(help="Write report.html and figures.json to this folder.")
-    ] = None,
+    report: ReportOption = None,
     config: ConfigOption = DEFAULT_PATH,
     json: JsonOption = False,
 ) -> None:
@@ -74,18 +68,19 @@ def replay(
     """
     if protocol is not None and protocol not in PROTOCOLS:
         raise ConfigError(f"--protocol: expected one of {', '.join(PROTOCOLS)}, got {protocol!r}")
-    if protocol is not None and any((pool, tasks, rows, shuffle_labels, predictions, report)):
+    if protocol is not None and any((pool, tasks, rows, shuffle_labels, predictions)):
         raise ConfigError(
-            "--protocol: expected only --seeds and --draws beside it, for its rows are published"
+            "--protocol: expected only --seeds, --draws and --report beside it, for its rows are published"
         )
     embedder = load_embedder(read_config(config).router.embedder)
     found: list[dict[str, Any]] = []
+    parts: list[dict[str, Any]] = []
     for path in tables:
         table = read_table(path)
         if protocol is not None:
-            found.append(
-                run_protocol(protocol, table, path.name, _vectors(embedder), seeds=seeds, draws=draws)
-            )
+            done = run_protocol(protocol, table, _vectors(embedder), seeds=seeds, draws=draws)
+            found.append(protocol_json(protocol, done, path.name, seeds=seeds, draws=draws))
+            parts.append(protocol_parts(protocol, done, path.name, draws=draws) if report else {})
             continue
         recorded = _recorded(table, pool, tasks, embedder)
         if shuffle_labels:
@@ -93,7 +88,7 @@ def replay(
         methods = usable_methods(recorded, _methods(predictions or (), table, recorded))
         with Progress(*COLUMNS, console=stderr) as progress:
             task = progress.add_task(f"replay {path.name}", total=seeds * len(methods))
-            done = run_replay(
+            replayed = run_replay(
                 recorded,
                 methods=methods,
                 seeds=seeds,
@@ -101,9 +96,11 @@ def replay(
                 rows=rows,
                 on_done=lambda progress=progress, task=task: progress.advance(task),
             )
-        one = replay_json(done, path.name)
-        found.append(one | report_parts(recorded, rows=rows) if report is not None else one)
-    _give(found, report, json=json, protocol=protocol)
+        found.append(replay_json(replayed, path.name))
+        parts.append(report_parts(replayed) if report else {})
+    if report is not None:
+        give_report([one | more for one, more in zip(found, parts, strict=True)], report)
+    _print(found, protocol, json=json)
 
 
 def _recorded(table: OutcomeTable, pool: str | None, tasks: str | None, embedder: Embedder) -> Recorded:
@@ -139,12 +136,7 @@ def _methods(predictions: Sequence[Path], table: OutcomeTable, recorded: Recorde
     return methods
 
 
-def _give(found: list[dict[str, Any]], report: Path | None, *, json: bool, protocol: str | None) -> None:
-    if report is not None:
-        from pinnace.eval.report import write_report
-
-        write_report(found, report, command=shlex.join(["pinnace", *sys.argv[1:]]))
-        stderr.print(f"report written to {report / 'report.html'}", highlight=False)
+def _print(found: list[dict[str, Any]], protocol: str | None, *, json: bool) -> None:
     if json:
         print_json(found[0] if len(found) == 1 else {"tables": found})
         return
@@ -152,88 +144,4 @@ def _give(found: list[dict[str, Any]], report: Path | None, *, json: bool, proto
         if protocol is not None:
             print_protocol(one)
         else:
-            _print(one)
-
-
-def _print(one: dict[str, Any]) -> None:
-    large = one["large"] or "none"
-    console.print(
-        f"{one['table']}: {one['rows']:,} rows, {len(one['small'])} small models, large: {large}; "
-        f"{one['seeds']} splits, {one['draws']:,} bootstrap draws",
-        highlight=False,
-    )
-    console.print(_headlines(one["methods"]))
-    console.print(_further(one["methods"]))
-    for key, against in (
-        ("delta_vs_best_peer", "the best peer"),
-        ("delta_vs_blind", "the content-blind mix"),
-    ):
-        delta = one[key]
-        if delta is not None:
-            named = f" ({delta['peer']})" if "peer" in delta else ""
-            console.print(f"area above {against}{named}: {_cell(delta, 'area')}", highlight=False)
-    console.print("area: " + one["normalisation"]["area"], highlight=False)
-
-
-def _headlines(methods: dict[str, Any]) -> Table:
-    """Area and small accuracy, each with its interval; fits 80 columns."""
-    shown = _table("area", "95 %", "small accuracy", "95 %")
-    for method in methods.values():
-        cells = [_valued(method, name) for name in ("area", "small_accuracy")]
-        shown.add_row(method["label"], *(cell for values in cells for cell in _pair(values)))
-    return shown
-
-
-def _further(methods: dict[str, Any]) -> Table:
-    """What else is asked for first, without intervals: the JSON has them, and the other metrics."""
-    shown = _table("APGR", "accuracy", "USD per 1,000", "over best single")
-    names = ("apgr", "accuracy", "cost_usd_per_1k", "gain_over_best_single")
-    for method in methods.values():
-        figures = method["metrics"]
-        shown.add_row(method["label"], *(_pair(figures.get(name), _places(name))[0] for name in names))
-    return shown
-
-
-def print_protocol(one: dict[str, Any]) -> None:
-    """A published protocol's figures as tables of two figures each, so that they fit 80 columns."""
-    console.print(f"{one['table']}: {one['protocol']}: {one['note']}", highlight=False)
-    names = list(next(iter(one["methods"].values())))
-    for start in range(0, len(names), 2):
-        here = names[start : start + 2]
-        shown = _table(*(column for name in here for column in (name.replace("_", " "), "95 %")))
-        for method, figures in one["methods"].items():
-            shown.add_row(method, *(cell for name in here for cell in _pair(figures[name], _places(name))))
-        console.print(shown)
-    for name, value in one["published"].items():
-        console.print(f"  published: {name}: {value}", highlight=False)
-
-
-def _table(*figures: str) -> Table:
-    shown = Table("method", box=SIMPLE_HEAD, padding=(0, 1))
-    for figure in figures:
-        shown.add_column(figure, justify="right")
-    return shown
-
-
-def _valued(values: dict[str, Any], name: str) -> dict[str, float]:
-    return {"value": values[name], "low": values[f"{name}_low"], "high": values[f"{name}_high"]}
-
-
-def _cell(values: dict[str, Any], name: str) -> str:
-    value, spread = _pair(_valued(values, name))
-    return f"{value} ({spread})"
-
-
-def _pair(figure: dict[str, float] | None, places: int = 2) -> tuple[str, str]:
-    """A figure and its interval; figures of one name have as many decimals, so that they align."""
-    if figure is None or isnan(figure["value"]):
-        return "-", ""
-    value, low, high = (f"{figure[key]:.{places}f}" for key in ("value", "low", "high"))
-    return value, f"{low} to {high}"
-
-
-def _places(name: str) -> int:
-    """Decimals of a figure: dollars are few, shares go from 0 to 1, all else from 0 to 100."""
-    if "usd" in name:
-        return 4
-    return 3 if any(part in name for part in ("apgr", "cpt", "gap")) else 2
+            print_replay(one)

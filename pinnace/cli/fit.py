@@ -1,4 +1,4 @@
-"""`pinnace fit`: a router state from outcome tables."""
+"""`pinnace fit`: a router state from outcome tables, or models that join one."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from pinnace.cli.add import add
 from pinnace.cli.app import DEFAULT_PATH, ConfigOption, JsonOption, app, console, print_json, read_config
 from pinnace.cli.learn import learn
 from pinnace.errors import ConfigError
@@ -19,11 +20,18 @@ from pinnace.router.embedder import load_embedder
 from pinnace.router.state import Provenance, RouterState, save_state
 from pinnace.router.types import Embedder
 
+OF_A_WHOLE_FIT = ("from_ledger", "force", "clusters", "hold_tokens")
+
 
 @app.command()
 def fit(
+    context: typer.Context,
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write the router state to.")],
     tables: Annotated[list[Path] | None, typer.Argument(help="Outcome tables.")] = None,
+    add_to: Annotated[
+        Path | None,
+        typer.Option(help="Add the models that this state does not know, and leave all else of it as it is."),
+    ] = None,
     from_ledger: Annotated[
         str | None,
         typer.Option(help="Learn from this ledger as well, or from 'default', the configuration's own."),
@@ -39,6 +47,9 @@ def fit(
 ) -> None:
     """Fit clusters, estimates and the gate from outcome tables.
 
+    With --add-to only what is new is fitted: a few hundred scored prompts place a model among those that
+    the state knows, and nothing of these changes.
+
     With --from-ledger also from what was served: rated answers, and drafts that were climbed past. The
     state that serves is then replaced only where the new one cross-validates no worse; else the new one
     is left beside it.
@@ -47,6 +58,12 @@ def fit(
     """
     if not tables and from_ledger is None:
         raise ConfigError("fit: expected outcome tables or --from-ledger, got neither")
+    paths = tables or []
+    if add_to is not None:
+        if given := _given(context, OF_A_WHOLE_FIT):
+            raise ConfigError(f"--add-to: the state has all but the new models, expected no {given}")
+        add(paths, add_to, out, read_config(config), seed=seed, json=json)
+        return
 
     def fitted(rows: OutcomeTable, embedder: Embedder, sources: Sequence[str]) -> RouterState:
         return fit_table(
@@ -54,9 +71,8 @@ def fit(
         )
 
     if from_ledger is not None:
-        learn(fitted, tables or [], from_ledger, out, read_config(config), seed=seed, force=force, json=json)
+        learn(fitted, paths, from_ledger, out, read_config(config), seed=seed, force=force, json=json)
         return
-    paths = tables or []
     table = join_tables([read_table(path) for path in paths])
     embedder = load_embedder(read_config(config).router.embedder)
     embedded = EmbeddedTexts(embedder.name, table.prompts, embed_cached(embedder, table.prompts))
@@ -75,6 +91,13 @@ def fit(
         )
         return
     _print(state.provenance, out)
+
+
+def _given(context: typer.Context, names: Sequence[str]) -> str:
+    """Which of these options the user typed, as typed."""
+    sources = {name: context.get_parameter_source(name) for name in names}
+    typed = [name for name, source in sources.items() if source and source.name == "COMMANDLINE"]
+    return ", ".join(f"--{name.replace('_', '-')}" for name in typed)
 
 
 def _print(found: Provenance, out: Path) -> None:

@@ -6,6 +6,7 @@ to every method, the same weights pair their draws. Knows no metric but the mean
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,8 @@ BLOCK_CELLS = 1 << 18
 """Draws times rows that are worked on at once: 2 MB in float64, about what a core's cache holds."""
 PRODUCT_CELLS = 1 << 22
 """The same for matrix products, 32 MB: threads of the linear algebra cost more the more calls there are."""
+Z95 = NormalDist().inv_cdf(0.975)
+"""The 97.5 % point of the normal distribution, for 95 % intervals that need no draws."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ import numpy as np
 
 from pinnace.eval.bootstrap import AnyWeights, Interval, in_blocks, interval
 from pinnace.eval.pair_metrics import Escalation, accuracy_at, content_blind, escalation, share_curve
-from pinnace.eval.ranking import falling, read_at, running
 from pinnace.eval.table import FloatArray
+from pinnace.router.ranking import falling, read_at, running
 
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 

@@ -7,11 +7,11 @@ half. Knows no router: who wins is what the scores say, not what anybody would c
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
+from pinnace.eval.bootstrap import Z95
 from pinnace.eval.table import FloatArray
 from pinnace.router.estimators.clusters import fit_centroids
 from pinnace.router.labels import label_clusters
@@ -22,8 +22,6 @@ FOLDS = 2
 """Halves: with more folds the winners hang together, and the intervals come out too narrow."""
 PRIOR_ROWS = 1.0
 """A model's mean on all rows counts as so many rows of each cluster: it breaks ties and fills gaps."""
-Z95 = NormalDist().inv_cdf(0.975)
-"""The 97.5 % point of the normal distribution."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ import numpy as np
 
 from pinnace.eval.bootstrap import AnyWeights, in_blocks
 from pinnace.eval.complete import require_numbers, require_unit
-from pinnace.eval.ranking import falling, running
 from pinnace.eval.table import FloatArray
+from pinnace.router.ranking import falling, running
 
 ROUNDING = 1e-9
 

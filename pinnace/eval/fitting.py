@@ -35,17 +35,7 @@ def fit_table(
     """
     if len(table) < MIN_ROWS:
         raise TableError(f"expected at least {MIN_ROWS} rows to fit a router state, got {len(table)}")
-    rows = FitRows(
-        prompts=table.prompts,
-        tasks=table.tasks,
-        models=table.models,
-        vectors=embedder.embed(table.prompts),
-        scores=table.scores,
-        output_tokens=np.stack([_tokens(table, model) for model in table.models], axis=1),
-        evidence={
-            m: {s: evidence_column(table, m, s) for s in STAGES} for m in table.models if m in table.evidence
-        },
-    )
+    rows = fit_rows(table, embedder)
 
     def provenance(metrics: Mapping[str, float]) -> Provenance:
         return Provenance(
@@ -61,6 +51,24 @@ def fit_table(
         )
 
     return fit_state(rows, provenance, k=clusters, hold_tokens=hold_tokens, seed=seed)
+
+
+def fit_rows(table: OutcomeTable, embedder: Embedder) -> FitRows:
+    """The table's outcomes with its prompts embedded.
+
+    :raises TableError: when an entry of evidence is none.
+    """
+    return FitRows(
+        prompts=table.prompts,
+        tasks=table.tasks,
+        models=table.models,
+        vectors=embedder.embed(table.prompts),
+        scores=table.scores,
+        output_tokens=np.stack([_tokens(table, model) for model in table.models], axis=1),
+        evidence={
+            m: {s: evidence_column(table, m, s) for s in STAGES} for m in table.models if m in table.evidence
+        },
+    )
 
 
 def task_means(table: OutcomeTable) -> dict[str, dict[str, float]]:

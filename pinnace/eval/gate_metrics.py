@@ -12,10 +12,9 @@ import numpy as np
 from pinnace.eval.bootstrap import AnyWeights, in_blocks, mean_draws
 from pinnace.eval.complete import require_numbers, require_unit
 from pinnace.eval.pair_metrics import RIGHT
-from pinnace.eval.ranking import Ranking, falling, read_at, running
 from pinnace.eval.table import FloatArray
-
-BINS = 10
+from pinnace.router.calibration import BINS, bin_means, calibration_errors, expected_calibration_error
+from pinnace.router.ranking import Ranking, falling, read_at, running
 
 
 def auroc(confidence: FloatArray, right: FloatArray) -> float:
@@ -39,7 +38,8 @@ def ece(confidence: FloatArray, right: FloatArray, bins: int = BINS) -> float:
     Bins hold equal mass, by rank of confidence. A row, or a run of rows of equal confidence, that lies
     across the border of two bins counts in each by its part, so that no order of ties matters.
     """
-    return float(ece_draws(confidence, right, _once(right), bins)[0])
+    require_unit(confidence=confidence, right=right)
+    return expected_calibration_error(confidence, right, bins)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,7 +54,7 @@ def reliability(confidence: FloatArray, right: FloatArray, bins: int = BINS) -> 
     """The bins of `ece`."""
     require_unit(confidence=confidence, right=right)
     ranking, once = falling(confidence), _once(right)
-    means = [_bin_means(ranking, once, values, bins)[0, ::-1] for values in (confidence, right)]
+    means = [bin_means(ranking, once, values, bins)[0, ::-1] for values in (confidence, right)]
     return Reliability(*means)
 
 
@@ -65,6 +65,21 @@ def risk_coverage(confidence: FloatArray, right: FloatArray) -> tuple[FloatArray
     mass, errors = running(ranking.sums(once)), running(ranking.sums(once * (1 - right)))
     kept = np.arange(1, len(right) + 1, dtype=np.float64)
     return kept / len(right), read_at(kept[None], mass, errors)[0] / kept
+
+
+def risk_draws(
+    confidence: FloatArray, right: FloatArray, weights: AnyWeights, coverages: FloatArray
+) -> FloatArray:
+    """The risk-coverage curve of each draw at some coverages (c,) above 0 and up to 1: (d, c)."""
+    _require(confidence, right)
+    ranking = falling(confidence)
+
+    def risks(block: FloatArray) -> FloatArray:
+        mass, errors = running(ranking.sums(block)), running(ranking.sums(block * (1 - right)))
+        kept = coverages * mass[:, -1:]
+        return read_at(kept, mass, errors) / kept
+
+    return in_blocks(risks, weights)
 
 
 def aurc(confidence: FloatArray, right: FloatArray) -> float:
@@ -106,7 +121,7 @@ def ece_draws(confidence: FloatArray, right: FloatArray, weights: AnyWeights, bi
     """`ece` of each draw. A draw's ECE is biased upward: chance differences within bins do not cancel."""
     require_unit(confidence=confidence, right=right)
     ranking, off = falling(confidence), confidence - right
-    return in_blocks(lambda block: np.abs(_bin_means(ranking, block, off, bins)).mean(axis=1), weights)
+    return in_blocks(lambda block: calibration_errors(ranking, block, off, bins), weights)
 
 
 def excess_aurc_draws(confidence: FloatArray, right: FloatArray, weights: AnyWeights) -> FloatArray:
@@ -124,13 +139,6 @@ def _require(confidence: FloatArray, right: FloatArray) -> None:
 
 def _once(right: FloatArray) -> FloatArray:
     return np.ones((1, len(right)))
-
-
-def _bin_means(ranking: Ranking, block: FloatArray, values: FloatArray, bins: int) -> FloatArray:
-    """Mean of `values` (n,) in each bin of equal mass, most confident first; (d, bins)."""
-    mass, sums = running(ranking.sums(block)), running(ranking.sums(block * values))
-    borders = np.linspace(0.0, 1.0, bins + 1) * mass[:, -1:]
-    return np.diff(read_at(borders, mass, sums)) / (mass[:, -1:] / bins)
 
 
 def _aurc(ranking: Ranking, block: FloatArray, right: FloatArray) -> FloatArray:

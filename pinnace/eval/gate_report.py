@@ -179,11 +179,11 @@ def drift_json(drift: Drift) -> dict[str, Any]:
 
 def _figures(rows: GatedRows, part: IntArray, draws: int, seed: int) -> GateFigures:
     right = rows.right[part]
-    weights = draw_weights(len(part), draws, seed, _prompts(rows)[part])
+    weights = draw_weights(len(part), draws, seed, prompt_numbers(rows)[part])
     once = np.ones((1, len(part)))
     methods: dict[str, dict[str, Interval]] = {}
     aurocs: dict[str, FloatArray] = {}
-    for method, confidence in _confidences(rows, right.mean()).items():
+    for method, confidence in confidences(rows, right.mean()).items():
         methods[method] = {}
         for name, metric in METRICS.items():
             value = float(metric(confidence[part], right, once)[0])
@@ -199,14 +199,17 @@ def _figures(rows: GatedRows, part: IntArray, draws: int, seed: int) -> GateFigu
     return GateFigures(len(part), float(right.mean()), methods, over("mean_logprob"), over("estimate"))
 
 
-def _confidences(rows: GatedRows, mean_score: float) -> dict[str, FloatArray]:
-    """The gate's confidence and those it is compared with, all (n,), in 0..1."""
+def confidences(rows: GatedRows, mean_score: float | None = None) -> dict[str, FloatArray]:
+    """The gate's confidence and those it is compared with, all (n,), in 0..1.
+
+    :param mean_score: what `random` says of every row; the mean of all by default.
+    """
     return {
         "gate": rows.confidence,
         "estimate": rows.estimate,
         "mean_logprob": np.exp([each.mean for each in rows.evidence]),
         "minimum_logprob": np.exp([each.minimum for each in rows.evidence]),
-        "random": np.full(len(rows.right), mean_score),
+        "random": np.full(len(rows.right), rows.right.mean() if mean_score is None else mean_score),
     }
 
 
@@ -215,12 +218,12 @@ def _cascade(rows: GatedRows, draws: int, seed: int) -> CascadeFigures | None:
         return None
     both = np.flatnonzero(~np.isnan(rows.large_scores))
     small, large = rows.right[both], rows.large_scores[both]
-    weights = draw_weights(len(both), draws, seed, _prompts(rows)[both])
+    weights = draw_weights(len(both), draws, seed, prompt_numbers(rows)[both])
     points = cascade_points(small, large, rows.confidence[both], weights)
     return CascadeFigures(len(both), float(small.mean()), float(large.mean()), points)
 
 
-def _prompts(rows: GatedRows) -> IntArray:
+def prompt_numbers(rows: GatedRows) -> IntArray:
     """A number for each prompt, (n,): rows of one prompt are drawn together."""
     return np.unique(np.asarray(rows.prompts), return_inverse=True)[1].astype(np.int64)
 

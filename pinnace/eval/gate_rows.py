@@ -30,8 +30,9 @@ MIN_LARGE = 50
 class GatedRows:
     """Judged answers of `model`: n rows that have a score and evidence.
 
-    `right` (n,) are its scores, `confidence` (n,) the gate's and `estimate` (n,) the router's before the
-    answer; `large_scores` (n,) are those of the model `large`, NaN where it was not run.
+    `right` (n,) are its scores, `confidence` (n,) the gate's, `uncalibrated` (n,) the gate's without its
+    curve, and `estimate` (n,) the router's before the answer; `large_scores` (n,) are those of the model
+    `large`, NaN where it was not run.
     """
 
     model: str
@@ -41,6 +42,7 @@ class GatedRows:
     evidence: tuple[Evidence, ...]
     right: FloatArray
     confidence: FloatArray
+    uncalibrated: FloatArray
     estimate: FloatArray
     large: str | None
     large_scores: FloatArray
@@ -98,7 +100,7 @@ def hold_out(
     evidence = evidence_column(table, model, stage)
     judged = _judged(table, model, evidence)
     fold = fold_of(table.prompts, folds, seed)
-    found = np.full((len(table), 2), np.nan)
+    found = np.full((len(table), 3), np.nan)
     only = replace(table, evidence={model: _only(table, model, stage)})
     for each in range(folds):
         held = [row for row in judged if fold[row] == each]
@@ -143,21 +145,37 @@ def _judge(
     rows: Sequence[int],
     stage: str,
 ) -> FloatArray:
-    """Confidence and estimate of each of `rows`, (n, 2): decided and judged as a served request is."""
+    """Confidence, the same without a curve, and estimate of each of `rows`, (n, 3).
+
+    They are decided and judged as a served request is.
+    """
     if model not in (state.gate.whole if stage == "whole" else state.gate.prefix):
         raise TableError(f"{model}: expected answers enough to fit a gate on, got a state without one")
-    router = Router(state, EmbeddingQueue(embedded), Policy())
+    router, bare = (
+        Router(each, EmbeddingQueue(embedded), Policy()) for each in (state, _without_curves(state))
+    )
     card = ModelCard(model, "recorded", 0.0, 0.0, None, True, True, Sampling(), model)
     vectors = embedded.embed([table.prompts[row] for row in rows])
-    found = np.empty((len(rows), 2))
+    found = np.empty((len(rows), 3))
     for at, (row, vector) in enumerate(zip(rows, vectors, strict=True)):
         each = evidence[row]
         assert each is not None, "rows without evidence are not judged"
         request = Request((Message("user", table.prompts[row]),))
         route = router.decide(vector, request, [card])
-        confidence = router.judge(route, card, [each], is_whole=stage == "whole")
-        found[at] = confidence, route.estimates[0].quality
+        calibrated, raw = (
+            one.judge(route, card, [each], is_whole=stage == "whole") for one in (router, bare)
+        )
+        found[at] = calibrated, raw, route.estimates[0].quality
     return found
+
+
+def _without_curves(state: RouterState) -> RouterState:
+    """The state with a gate whose log-odds are taken at their word."""
+    whole, prefix = (
+        {model: replace(logistic, curve=None) for model, logistic in stage.items()}
+        for stage in (state.gate.whole, state.gate.prefix)
+    )
+    return replace(state, gate=replace(state.gate, whole=whole, prefix=prefix))
 
 
 def _gated(
@@ -179,7 +197,8 @@ def _gated(
         evidence=tuple(each for row in judged if (each := evidence[row]) is not None),
         right=scores[:, column],
         confidence=found[:, 0],
-        estimate=found[:, 1],
+        uncalibrated=found[:, 1],
+        estimate=found[:, 2],
         large=large,
         large_scores=scores[:, table.models.index(large)] if large else np.full(len(scores), np.nan),
     )

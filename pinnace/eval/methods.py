@@ -17,6 +17,10 @@ from pinnace.eval.curve import is_one_cost
 from pinnace.eval.recorded_rows import Part, Split
 from pinnace.eval.table import FloatArray
 from pinnace.router.estimators.clusters import ClusterTable, fit_centroids, membership
+from pinnace.router.estimators.committee import Committee
+from pinnace.router.estimators.costs import CostHeads
+from pinnace.router.estimators.factors import FactorHeads
+from pinnace.router.estimators.features import Features
 from pinnace.router.estimators.learner import Rows, numbered
 from pinnace.router.estimators.neighbours import Neighbours
 from pinnace.router.estimators.request import RequestEstimator
@@ -33,12 +37,14 @@ class Settings:
     """What a method chose for n test rows.
 
     `chosen` (p, n) are columns, one setting a row, the one that looks at quality only first; `small` (n,) is
-    its choice among the small models alone; `need` (n,) is how much it would rather ask the large one.
+    its choice among the small models alone; `need` (n,) is how much it would rather ask the large one;
+    `quality` (n, m) is what it expects of every model, where it expects anything.
     """
 
     chosen: IntArray
     small: IntArray
     need: FloatArray | None = None
+    quality: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +70,7 @@ def by_estimates(split: Split, quality: FloatArray, cost: FloatArray) -> Setting
         scaled = (cost - low) / (high - low)
         chosen = np.stack([np.argmax(quality - rate * scaled, axis=1) for rate in RATES])
         chosen[0] = _first_by(quality, -scaled)
-    return Settings(chosen, _best_small(split, quality), _gain_of_large(split, quality))
+    return Settings(chosen, _best_small(split, quality), _gain_of_large(split, quality), quality)
 
 
 def pinnace(split: Split) -> Settings:
@@ -74,6 +80,17 @@ def pinnace(split: Split) -> Settings:
     estimator.fit(train.seen, train.scores, train.costs, train.tasks, train.prompts)
     estimates = estimator.estimate(split.test.seen)
     return by_estimates(split, estimates.quality, estimates.cost)
+
+
+def committee(split: Split) -> Settings:
+    """Our learners with nearest neighbours among them: what a search for every request would buy."""
+    train, test = split.train, split.test
+    features = Features(random_state=split.seed).fit(train.seen)
+    x, z = features.transform(train.seen), features.transform(test.seen)
+    kinds, groups, dim = numbered(train.tasks), numbered(train.prompts), features.dim_
+    learner = Committee(features.ngrams, random_state=split.seed)
+    quality = learner.fit(Rows(x, train.scores, kinds, groups, dim)).predict(z)
+    return by_estimates(split, quality, CostHeads().fit(Rows(x, train.costs, kinds, groups, dim)).predict(z))
 
 
 def neighbours(count: int) -> Callable[[Split], Settings]:
@@ -87,6 +104,15 @@ def neighbours(count: int) -> Callable[[Split], Settings]:
         return by_estimates(split, quality, cost)
 
     return settle
+
+
+def factors(split: Split) -> Settings:
+    """Matrix factorisation, as item-response routers have it: five directions in which models differ."""
+    quality, cost = (
+        FactorHeads(5, 30.0).fit(_rows(split.train, values)).predict(split.test.seen.vectors)
+        for values in (split.train.scores, split.train.costs)
+    )
+    return by_estimates(split, quality, cost)
 
 
 def avengers_pro(split: Split) -> Settings:
@@ -175,6 +201,7 @@ METHODS: Mapping[str, Method] = {
     "pinnace": Method("Pinnace", "ours", pinnace),
     "knn40": Method("kNN-40", "peer", neighbours(40)),
     "knn100": Method("kNN-100", "peer", neighbours(100)),
+    "factors": Method("factor heads", "peer", factors),
     "avengers_pro": Method("Avengers-Pro", "peer", avengers_pro),
     "cre": Method("CRE-like", "peer", cre),
     "routellm": Method("RouteLLM-style", "peer", win_probability),

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from pinnace.eval.bootstrap import AnyWeights, in_blocks, mean_draws
 from pinnace.eval.complete import require_numbers, require_unit
-from pinnace.eval.ranking import Ranking, falling, read_at, running
 from pinnace.eval.table import FloatArray
+from pinnace.router.ranking import Ranking, falling, read_at, running
 
 BoolArray = npt.NDArray[np.bool_]
 

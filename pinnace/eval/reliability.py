@@ -6,26 +6,25 @@ confidence comes from, and draws nothing.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from statistics import NormalDist
 from typing import Any, Literal
 
 import numpy as np
 
+from pinnace.eval.bootstrap import Z95
 from pinnace.eval.gate_metrics import BINS, ece, reliability
 from pinnace.eval.table import FloatArray
 
-What = Literal["estimate", "gate"]
+What = Literal["estimate", "mean_logprob", "uncalibrated", "gate"]
 MIN_BIN = 10
 """Rows that a bin has at least: a short table gets fewer bins."""
-Z95 = NormalDist().inv_cdf(0.975)
-"""The 97.5 % point of the normal distribution."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReliabilityCurve:
     """Per bin, all (bins,): mean confidence, mean score with its 95 % interval, and rows.
 
-    :param what: `estimate` is the router's word before the answer, `gate` the one after it.
+    :param what: `estimate` is the router's word before the answer, `gate` the one after it, `uncalibrated`
+        the gate's without its curve, `mean_logprob` exp of the mean log-probability of the answer's tokens.
     :param ece: the expected calibration error over the same bins.
     """
 

@@ -16,6 +16,7 @@ from pinnace.eval.methods import METHODS, NEEDS_LARGE, Method, Settings
 from pinnace.eval.recorded_rows import Recorded, Split, hash_split
 from pinnace.eval.replay_metrics import metric_draws
 from pinnace.eval.table import FloatArray
+from pinnace.router.types import IntArray
 
 PERCENT = 100.0
 GRID = 41
@@ -49,7 +50,11 @@ class MethodFigures:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Replay:
-    """A finished replay. `grid` (41,) are the costs of the curves, in USD per request."""
+    """A finished replay. `grid` (41,) are the costs of the curves, in USD per request.
+
+    `expected` (k, m) are the qualities that our method expected of the first split's test rows, whose places
+    among the recorded ones are `first_test` (k,); None where ours was not replayed.
+    """
 
     recorded: Recorded
     methods: Mapping[str, MethodFigures]
@@ -58,6 +63,8 @@ class Replay:
     seeds: int
     draws: int
     singles: Mapping[str, tuple[float, float]]
+    first_test: IntArray
+    expected: FloatArray | None
 
 
 def replay(
@@ -82,11 +89,15 @@ def replay(
     )
     grid = np.linspace(*_reach(recorded.costs.mean(axis=0)), GRID)
     gathered: dict[str, list[tuple[dict[str, FloatArray], FloatArray]]] = {name: [] for name in usable}
+    expected: FloatArray | None = None
     with threadpool_limits(1):  # more threads wait for each other on cores that others share
         for split in splits:
             here = _Test(split, weights[:, split.test.rows])
             for name, method in usable.items():
-                gathered[name].append(here.measure(method.settle(split), grid))
+                settings = method.settle(split)
+                gathered[name].append(here.measure(settings, grid))
+                if method.kind == "ours" and split is splits[0]:
+                    expected = settings.quality
                 on_done()
     return Replay(
         recorded=recorded,
@@ -96,6 +107,8 @@ def replay(
         seeds=seeds,
         draws=draws,
         singles=_singles(recorded),
+        first_test=splits[0].test.rows,
+        expected=expected,
     )
 
 

@@ -1,8 +1,9 @@
-"""`pinnace eval replay --report DIR`: writes `report.html`, one page that needs nothing beside it, and
-`figures.json`, every figure in it.
+"""Writes a report: `report.html`, one page that needs nothing beside it, and `figures.json`, every figure in
+it.
 
 The page is for people, the JSON for programs: `format`, `pinnace` (the version), `command` and `tables`, one
-entry per replayed table as `pinnace.eval.replay_json` describes it; what is not defined is null.
+entry per table: a replay (`pinnace.eval.replay_json`, `report_parts`), a published protocol
+(`pinnace.eval.protocols`) or a gate (`pinnace.eval.gate_report`, `gate_parts`); what is not defined is null.
 """
 
 import json
@@ -15,11 +16,13 @@ from typing import Any, cast
 
 import numpy as np
 
-from pinnace.eval.figures.drawing import draw_figures
-from pinnace.eval.report_page import page
+from pinnace.eval.report_gated import gate_section
+from pinnace.eval.report_page import Section, page
+from pinnace.eval.report_replay import protocol_section, replay_section
 
 FORMAT = 1
 PAGE, FIGURES = "report.html", "figures.json"
+ROUTING, GATE = "Routing, replayed on recorded outcomes", "The gate, measured on recorded answers"
 
 
 def write_report(reports: Sequence[Mapping[str, Any]], folder: Path, *, command: str | None = None) -> None:
@@ -27,24 +30,30 @@ def write_report(reports: Sequence[Mapping[str, Any]], folder: Path, *, command:
 
     The same figures give the same bytes.
 
-    :param reports: one per table, as `replay_json` or `run_protocol` give them; NaN stands for not defined.
+    :param reports: one per table; NaN stands for not defined.
     :param command: what made the figures, as it would be typed; it is shown.
     :raises PinnaceError: when matplotlib is not installed (the extra `report`).
     """
     tables = [cast(Mapping[str, Any], _plain(report)) for report in reports]
-    drawings = [() if _is_protocol(table) else draw_figures(table) for table in tables]
+    sections = [_section(at, table) for at, table in enumerate(tables, start=1)]
     ours = version("pinnace")
     made = {"format": FORMAT, "pinnace": ours, "command": command, "tables": tables}
     figures = json.dumps(made, ensure_ascii=False, allow_nan=False, indent=1)
-    html = page(tables, drawings, version=ours, command=command)
+    heading = GATE if all(_is_gate(table) for table in tables) else ROUTING
+    html = page(sections, heading=heading, version=ours, command=command)
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / FIGURES, figures + "\n")
     _write(folder / PAGE, html)
 
 
-def _is_protocol(table: Mapping[str, Any]) -> bool:
-    """Whether these are a protocol's figures: methods by name and value, nothing to draw."""
-    return "singles" not in table
+def _section(at: int, table: Mapping[str, Any]) -> Section:
+    if _is_gate(table):
+        return gate_section(at, table)
+    return protocol_section(at, table) if "protocol" in table else replay_section(at, table)
+
+
+def _is_gate(table: Mapping[str, Any]) -> bool:
+    return "judged_by" in table
 
 
 def _plain(value: Any) -> Any:

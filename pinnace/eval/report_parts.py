@@ -3,34 +3,32 @@
 from typing import Any
 
 from pinnace.eval.cluster_map import cluster_map
-from pinnace.eval.recorded_rows import Recorded, hash_split
-from pinnace.eval.reliability import reliability_curve
-from pinnace.router.estimators.request import RequestEstimator
+from pinnace.eval.reliability import ReliabilityCurve, reliability_curve
+from pinnace.eval.replay import Replay
 
 
-def report_parts(recorded: Recorded, *, rows: int | None = None) -> dict[str, Any]:
-    """`clusters` of all rows, and `reliability` of our estimates on the first split's test rows.
-
-    :param rows: learn from only so many rows.
-    """
-    models = recorded.pool.models
+def report_parts(found: Replay) -> dict[str, Any]:
+    """`clusters` of all rows, and `reliability` of what ours expected of the first split's test rows."""
+    recorded = found.recorded
     clusters = cluster_map(
         recorded.prompts,
         recorded.seen.vectors,
         recorded.scores,
         recorded.small.tolist(),
         recorded.large,
-        models,
+        recorded.pool.models,
     )
-    split = hash_split(recorded, 0, rows=rows)
-    train, test = split.train, split.test
-    estimator = RequestEstimator().fit(train.seen, train.scores, train.costs, train.tasks, train.prompts)
-    quality = estimator.estimate(test.seen).quality
-    curves = [
-        reliability_curve(model, "estimate", quality[:, column], test.scores[:, column])
-        for column, model in enumerate(models)
-    ]
     return {
         "clusters": [cluster.as_json() for cluster in clusters],
-        "reliability": [curve.as_json() for curve in curves],
+        "reliability": [curve.as_json() for curve in _reliabilities(found)],
     }
+
+
+def _reliabilities(found: Replay) -> list[ReliabilityCurve]:
+    if found.expected is None:
+        return []
+    scores = found.recorded.scores[found.first_test]
+    return [
+        reliability_curve(model, "estimate", found.expected[:, column], scores[:, column])
+        for column, model in enumerate(found.recorded.pool.models)
+    ]

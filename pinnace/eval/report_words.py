@@ -22,6 +22,26 @@ TITLES: Mapping[str, str] = {
     "qnc": "QNC",
     "accuracy": "accuracy",
     "cost_usd_per_1k": "USD per 1,000",
+    "usd_per_1k": "USD per 1,000",
+    "average_without_humaneval": "average, no HumanEval",
+}
+WORDS: Mapping[str, str] = {
+    "apgr": "APGR",
+    "auroc": "AUROC",
+    "aurc": "AURC",
+    "ece": "ECE",
+    "cpt50": "CPT(50)",
+    "cpt80": "CPT(80)",
+    "arc": "ARC",
+    "mmlu": "MMLU",
+    "cmmlu": "CMMLU",
+    "gsm8k": "GSM8K",
+    "mtbench": "MT-Bench",
+    "humaneval": "HumanEval",
+    "brier": "Brier",
+    "logprob": "log-probability",
+    "usd": "USD",
+    "1k": "1,000",
 }
 HEADLINES: Mapping[str, str] = {
     "area": "area under the cost-quality hull",
@@ -31,7 +51,16 @@ HEADLINES: Mapping[str, str] = {
 
 def title(figure: str) -> str:
     """A figure's name for people."""
-    return TITLES.get(figure, figure.replace("_", " "))
+    return TITLES.get(figure) or " ".join(WORDS.get(word, word) for word in figure.split("_"))
+
+
+def unit(figure: str) -> str:
+    """What a figure is counted in, and which way is better where that is not up."""
+    if "usd" in figure:
+        return "USD, less is better"
+    if "cpt" in figure:
+        return "share of calls, less is better"
+    return "share of the gap" if "apgr" in figure else "points of 100"
 
 
 def decimals(*values: float | None) -> int:

@@ -1,53 +1,53 @@
 """How often a quality floor is missed, and what it saves, over random re-splits of one outcome table.
 
-Each split fits an estimator and calibrates a floor on one part of the rows and counts on the rest, of
-which nothing was known: the floor is missed where the chosen models' scores sum to less than `keep` times
-the large model's. Knows nothing of files, embedders, or which estimator it is given.
+Each split calibrates a floor on one half of the rows and counts on the other, of which nothing was known:
+the floor is missed where the chosen models' scores sum to less than `keep` times the large model's. Rows
+of one prompt are never in both halves. Knows nothing of files or embedders, nor of how rows are judged.
 
-What was calibrated must be what serves. `folds`: one estimator per fold; a row is judged by the one that
-has not seen it, a request by one of them at random. `held_out`: fitted on half of the rows, calibrated on
-the other. `refit`: judged as with `folds`, then served by a new fit on all rows, which is another
-estimator than the calibrated ones: it is here to be measured, and misses where many rows are much alike.
+Given the table, splits are independent, so the interval of a share of missed ones is binomial. It is of
+the chance on this table: the promise is about tables like it, some of which are a little above the mean.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
 
 import numpy as np
 from scipy.special import betaincinv  # pyright: ignore
+from threadpoolctl import threadpool_limits  # pyright: ignore
 
+from pinnace.router.estimators.learner import Rows
 from pinnace.router.floor import Floor, quality_floor
 from pinnace.router.rate_table import RateTable, calibrate, choose
 from pinnace.router.types import FloatArray, IntArray
 
-Serving = Literal["folds", "held_out", "refit"]
-LEAST_COST = 0.05
-"""An estimated cost is at least this share of the model's mean."""
+KEEPS = (0.95, 0.97, 0.99)
+SPLITS = 200
+LEAST_ROWS = 20
 
 
-class FittedOnRows(Protocol):
-    """An estimator: features (n, d) and targets (n, m) in, predictions (n, m) out."""
-
-    def fit(self, features: FloatArray, scores: FloatArray) -> Any: ...
-
-    def predict(self, features: FloatArray) -> FloatArray: ...
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Outcomes:
-    """n rows of m models: `features` (n, d), `scores` (n, m) in 0..1, `costs` (n, m) in USD, all finite;
-    `large` is the large model's column.
-    """
+    """n `rows` of m models, their `costs` (n, m) in USD, all known; `large` is the large model's column."""
 
-    features: FloatArray
-    scores: FloatArray
+    rows: Rows
     costs: FloatArray
     large: int
 
-    def take(self, rows: IntArray) -> "Outcomes":
+    def take(self, chosen: IntArray) -> "Outcomes":
         """Some of the rows."""
-        return Outcomes(self.features[rows], self.scores[rows], self.costs[rows], self.large)
+        return Outcomes(self.rows.take(chosen), self.costs[chosen], self.large)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """What is expected of rows: `quality` (n, m) in 0..1 and `usd` (n, m)."""
+
+    quality: FloatArray
+    usd: FloatArray
+
+
+Judge = Callable[[Outcomes, Outcomes, int], tuple[Judged, Judged]]
+"""From known rows, unknown ones and a seed: the known as they calibrate, the unknown as they are served."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,44 +68,53 @@ class FloorFigures:
     kept: float
     refused: float
 
-
-@dataclass(frozen=True, slots=True)
-class _Estimated:
-    """Estimates of rows, (n, m) each, and the rows themselves."""
-
-    quality: FloatArray
-    usd: FloatArray
-    rows: Outcomes
+    def holds(self, confidence: float) -> bool:
+        """Whether no more splits missed than are promised, within their binomial error."""
+        return self.missed_low <= 1 - confidence
 
 
 def resplit_floors(
     outcomes: Outcomes,
-    make: Callable[[], FittedOnRows],
+    judge: Judge,
     *,
-    keeps: Sequence[float] = (0.95, 0.97, 0.99),
-    splits: int = 200,
+    keeps: Sequence[float] = KEEPS,
+    splits: int = SPLITS,
     confidence: float = 0.95,
-    serving: Serving = "folds",
-    folds: int = 5,
+    rows: int | None = None,
     seed: int = 0,
+    on_done: Callable[[], None] = lambda: None,
 ) -> tuple[FloorFigures, ...]:
     """Figures of every floor over `splits` random halves, the promise being made for the test half.
 
-    :param make: makes an estimator that is not yet fitted; it is fitted to scores and to relative costs.
-    :raises ValueError: when there are fewer than two rows for every fold.
+    :param rows: calibrate on at most so many rows; on a half by default.
+    :param on_done: called after each split.
+    :raises ValueError: when there are fewer than 20 rows.
     """
-    if len(outcomes.scores) < 4 * folds:
-        raise ValueError(f"expected at least {4 * folds} rows, got {len(outcomes.scores)!r}")
+    if len(outcomes.costs) < LEAST_ROWS or (rows is not None and rows < LEAST_ROWS // 2):
+        least = f"expected at least {LEAST_ROWS} rows and {LEAST_ROWS // 2} to calibrate on"
+        raise ValueError(f"{least}, got {len(outcomes.costs)!r} and {rows!r}")
     rng = np.random.default_rng(seed)
     found: list[list[tuple[float, ...]]] = [[] for _ in keeps]
-    for _ in range(splits):
-        order = rng.permutation(len(outcomes.scores))
-        known, unknown = (outcomes.take(part) for part in np.array_split(order, 2))
-        judged, served = _estimated(known, unknown, make, serving, folds, rng)
-        table = calibrate(judged.quality, judged.usd, judged.rows.scores, judged.rows.costs, outcomes.large)
-        for keep, figures in zip(keeps, found, strict=True):
-            figures.append(_count(table, served, keep, confidence))
-    return tuple(_summary(keep, np.asarray(rows)) for keep, rows in zip(keeps, found, strict=True))
+    with threadpool_limits(1):
+        for _ in range(splits):
+            first, second = halves(outcomes.rows.groups, rng, rows)
+            known, unknown = outcomes.take(first), outcomes.take(second)
+            judged, served = judge(known, unknown, _drawn(rng))
+            table = calibrate(judged.quality, judged.usd, known.rows.scores, known.costs, outcomes.large)
+            for keep, figures in zip(keeps, found, strict=True):
+                figures.append(_count(table, unknown, served, keep, confidence))
+            on_done()
+    return tuple(_summary(keep, np.asarray(figures)) for keep, figures in zip(keeps, found, strict=True))
+
+
+def halves(groups: IntArray, rng: np.random.Generator, most: int | None = None) -> tuple[IntArray, IntArray]:
+    """Two random halves of the rows with these groups, no group in both; `most` rows of the first."""
+    names, which = np.unique(groups, return_inverse=True)
+    first = np.argsort(rng.permutation(len(names)))[which] < len(names) / 2
+    known = np.flatnonzero(first)
+    if most is not None and most < len(known):
+        known = np.sort(rng.permutation(known)[:most])
+    return known, np.flatnonzero(~first)
 
 
 def binomial_interval(count: int, of: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -116,14 +125,16 @@ def binomial_interval(count: int, of: int, confidence: float = 0.95) -> tuple[fl
     return low, high
 
 
-def _count(table: RateTable, served: _Estimated, keep: float, confidence: float) -> tuple[float, ...]:
+def _count(
+    table: RateTable, unknown: Outcomes, served: Judged, keep: float, confidence: float
+) -> tuple[float, ...]:
     """Missed, saved, kept, refused: of one floor on the test rows of one split."""
-    rows, large = served.rows, served.rows.large
-    every = np.arange(len(rows.scores))
+    scores, costs, large = unknown.rows.scores, unknown.costs, unknown.large
+    every = np.arange(len(scores))
     floor = quality_floor(table, keep, confidence, horizon=len(every))
     chosen = choose(served.quality, served.usd, large, floor.rule)
-    kept, reference = float(rows.scores[every, chosen].sum()), float(rows.scores[:, large].sum())
-    spent, dearest = float(rows.costs[every, chosen].sum()), float(rows.costs[:, large].sum())
+    kept, reference = float(scores[every, chosen].sum()), float(scores[:, large].sum())
+    spent, dearest = float(costs[every, chosen].sum()), float(costs[:, large].sum())
     return (
         float(kept < keep * reference - 1e-9),
         1 - spent / dearest if dearest > 0 else 0.0,
@@ -132,52 +143,10 @@ def _count(table: RateTable, served: _Estimated, keep: float, confidence: float)
     )
 
 
-def _estimated(
-    known: Outcomes,
-    unknown: Outcomes,
-    make: Callable[[], FittedOnRows],
-    serving: Serving,
-    folds: int,
-    rng: np.random.Generator,
-) -> tuple[_Estimated, _Estimated]:
-    """The calibration rows as they are judged, and the test rows as they are served."""
-    n = len(known.scores)
-    if serving == "held_out":
-        fit, rest = (known.take(part) for part in np.array_split(np.arange(n), 2))
-        estimate = _fitted(fit, make)
-        return estimate(rest), estimate(unknown)
-    members = rng.permutation(np.arange(n) % folds)
-    estimators = [_fitted(known.take(np.flatnonzero(members != fold)), make) for fold in range(folds)]
-    judged = _by_member(known, members, estimators)
-    if serving == "refit":
-        return judged, _fitted(known, make)(unknown)
-    return judged, _by_member(unknown, rng.integers(0, folds, len(unknown.scores)), estimators)
-
-
-def _by_member(
-    rows: Outcomes, members: IntArray, estimators: Sequence[Callable[[Outcomes], _Estimated]]
-) -> _Estimated:
-    quality, usd = np.empty_like(rows.scores), np.empty_like(rows.costs)
-    for member, estimate in enumerate(estimators):
-        own = np.flatnonzero(members == member)
-        if len(own):
-            found = estimate(rows.take(own))
-            quality[own], usd[own] = found.quality, found.usd
-    return _Estimated(quality, usd, rows)
-
-
-def _fitted(rows: Outcomes, make: Callable[[], FittedOnRows]) -> Callable[[Outcomes], _Estimated]:
-    """An estimator of qualities and costs, fitted on these rows."""
-    unit = np.maximum(rows.costs.mean(axis=0), np.finfo(np.float64).tiny)
-    quality, cost = make(), make()
-    quality.fit(rows.features, rows.scores)
-    cost.fit(rows.features, rows.costs / unit)
-
-    def estimate(others: Outcomes) -> _Estimated:
-        usd = np.maximum(cost.predict(others.features), LEAST_COST) * unit
-        return _Estimated(quality.predict(others.features), usd, others)
-
-    return estimate
+def _drawn(rng: np.random.Generator) -> int:
+    """A seed."""
+    (seed,) = rng.integers(2**31, size=1).tolist()
+    return seed
 
 
 def _summary(keep: float, rows: FloatArray) -> FloorFigures:

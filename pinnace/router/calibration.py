@@ -10,9 +10,11 @@ from math import exp, log
 
 import numpy as np
 
+from pinnace.router.ranking import Ranking, falling, read_at, running
 from pinnace.router.types import FloatArray
 
 NEWTON_STEPS = 50
+BINS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,18 +105,39 @@ def fit_isotonic(odds: FloatArray, right: FloatArray) -> Isotonic:
     return Isotonic(tuple(centres.tolist()), tuple(shares.tolist()))
 
 
-def expected_calibration_error(confidence: FloatArray, right: FloatArray, bins: int = 10) -> float:
-    """Mean |confidence - accuracy| over bins of equal mass, in 0..1."""
-    order = np.argsort(confidence, kind="stable")
-    parts = [part for part in np.array_split(order, bins) if len(part)]
-    gaps = [abs(confidence[part].mean() - right[part].mean()) for part in parts]
-    return float(np.average(gaps, weights=[len(part) for part in parts]))
+def expected_calibration_error(confidence: FloatArray, right: FloatArray, bins: int = BINS) -> float:
+    """Mean |mean confidence - mean score| over the bins of `bin_means`, in 0..1; both (n,)."""
+    once = np.ones((1, len(right)))
+    return float(calibration_errors(falling(confidence), once, confidence - right, bins)[0])
+
+
+def calibration_errors(ranking: Ranking, draws: FloatArray, off: FloatArray, bins: int) -> FloatArray:
+    """The same of each draw, (d,): `draws` (d, n) say how often each row counts.
+
+    :param ranking: of the confidences; `off` (n,) is confidence minus score.
+    """
+    return np.abs(bin_means(ranking, draws, off, bins)).mean(axis=1)
+
+
+def bin_means(ranking: Ranking, draws: FloatArray, values: FloatArray, bins: int) -> FloatArray:
+    """Mean of `values` (n,) in each bin of equal mass, most confident first; (d, bins).
+
+    A row, or a run of rows of equal confidence, across the border of two bins counts in each by its part.
+    """
+    mass, sums = running(ranking.sums(draws)), running(ranking.sums(draws * values))
+    borders = np.linspace(0.0, 1.0, bins + 1) * mass[:, -1:]
+    return np.diff(read_at(borders, mass, sums)) / (mass[:, -1:] / bins)
 
 
 def log_loss(confidence: FloatArray, right: FloatArray) -> float:
     """Mean negative log-likelihood of the labels, in nats; probabilities kept off 0 and 1 by 1e-6."""
+    return float(log_losses(confidence, right).mean())
+
+
+def log_losses(confidence: FloatArray, right: FloatArray) -> FloatArray:
+    """The same of each row, (n,)."""
     kept = np.clip(confidence, 1e-6, 1 - 1e-6)
-    return float(-np.mean(right * np.log(kept) + (1 - right) * np.log1p(-kept)))
+    return -(right * np.log(kept) + (1 - right) * np.log1p(-kept))
 
 
 def sigmoid(value: float) -> float:

@@ -183,4 +183,5 @@ class _Record:
 def make_router(config: Config) -> Router:
     """The router that `router.yaml` describes; reads its state, and leaves the embedder for `start`."""
     state = load_state(config.router.state or default_state())
-    return Router(state, EmbeddingQueue(load_embedder(config.router.embedder)), config.router.policy)
+    embeddings = EmbeddingQueue(load_embedder(config.router.embedder))
+    return Router(state, embeddings, config.router.policy, config.router.explore)

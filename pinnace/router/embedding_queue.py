@@ -4,6 +4,7 @@ import asyncio
 import queue
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from pinnace.router.types import Embedder, FloatArray
@@ -17,10 +18,17 @@ _Waiting = tuple[str, "asyncio.Future[FloatArray]"]
 
 
 class EmbeddingQueue:
-    """Embeds texts from any number of tasks, one batch at a time. `start` before use, `stop` after."""
+    """Embeds texts from any number of tasks, one batch at a time. `start` before use, `stop` after.
+
+    `quiet_s` and `linger_s` are seconds that the next batch waits: for another text, and in all. `on_batch`
+    is told, on the embedder's thread, how many texts each batch had and how many seconds they took.
+    """
 
     def __init__(self, embedder: Embedder) -> None:
         self.embedder = embedder
+        self.quiet_s = QUIET_S
+        self.linger_s = LINGER_S
+        self.on_batch: Callable[[int, float], None] | None = None
         self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._has_company = False
@@ -55,10 +63,10 @@ class EmbeddingQueue:
     def _gather(self, first: _Waiting) -> tuple[list[_Waiting], bool]:
         """What waits, and whether it is the last. A lone request never lingers; a crowd becomes one batch."""
         batch, is_last = [first], False
-        until = time.monotonic() + (LINGER_S if self._has_company else 0.0)
+        until = time.monotonic() + (self.linger_s if self._has_company else 0.0)
         while len(batch) < MAX_BATCH and not is_last:
             try:
-                waiting = self._waiting.get(timeout=min(QUIET_S, max(until - time.monotonic(), 0.0)))
+                waiting = self._waiting.get(timeout=min(self.quiet_s, max(until - time.monotonic(), 0.0)))
             except queue.Empty:
                 break
             if waiting is None:
@@ -69,6 +77,7 @@ class EmbeddingQueue:
         return batch, is_last
 
     def _embed(self, batch: list[_Waiting]) -> None:
+        began = time.perf_counter()
         try:
             vectors = self.embedder.embed([text for text, _ in batch])
             outcomes = list(zip(batch, vectors, strict=True))
@@ -76,6 +85,8 @@ class EmbeddingQueue:
             for _, future in batch:
                 _settle(future, error)
         else:
+            if self.on_batch is not None:
+                self.on_batch(len(batch), time.perf_counter() - began)
             for (_, future), vector in outcomes:
                 _settle(future, vector)
 

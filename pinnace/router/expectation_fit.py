@@ -82,7 +82,10 @@ def _without(rows: Rows, held: "np.ndarray[tuple[int], np.dtype[np.bool_]]", see
 def _metrics(
     stack: Stack, held_out: FloatArray, scores: FloatArray, models: Sequence[str]
 ) -> dict[str, float]:
-    """What the estimates are worth on rows that they have not seen, beside the models' means."""
+    """What the estimates are worth on rows that they have not seen, beside the models' means.
+
+    Before strangers are drawn toward the means: what a request is given, and the gate starts from, is less.
+    """
     known = ~np.isnan(scores)
     error = np.where(known, scores - held_out, 0.0)
     blind = np.where(known, scores - column_means(scores), 0.0)
@@ -101,5 +104,5 @@ def _metrics(
         labels = scores[rows, column] >= 0.5
         if len(np.unique(labels)) == 2:
             auroc = cast(Callable[[Any, Any], float], roc_auc_score)
-            found[f"{model}/estimate/auroc"] = float(auroc(labels, held_out[rows, column]))
+            found[f"estimates/auroc_{model}"] = float(auroc(labels, held_out[rows, column]))
     return found

@@ -11,6 +11,11 @@ not below both the usual plan's and `keep` of the large model's. And it has a st
 expected to lose in quality and to cost in USD is computed before any request (`expected_cost`), and the
 share is lowered until both are within their limits (`bounded_share`).
 
+Under a certified floor that is not enough: what is promised there is promised of the rule, not of estimates.
+So nothing is chosen by the draws but the model whose answer is compared: it is tried, always climbed past,
+and the large model answers (`compared_plan`). Every drawn request is then answered by the large model,
+whatever is asked, so none of them can lack what the floor keeps, and the others are served by the rule.
+
 Knows prospects and plans; neither clusters nor backends, nor what was learnt from exploring.
 """
 
@@ -21,7 +26,8 @@ from hashlib import blake2b
 
 import numpy as np
 
-from pinnace.router.policy import Plan, Prospect, plan_route
+from pinnace.router.belief import Belief, compared_plan, outcome_of, sampled_plan
+from pinnace.router.policy import Plan
 
 STRATEGY = "explored"
 TOLERANCE = 1e-9
@@ -50,24 +56,6 @@ class Exploration:
 
 
 @dataclass(frozen=True, slots=True)
-class Belief:
-    """What is known of one kind of request: prospects, the standard deviation of each one's quality in the
-    same order, the policy's exchange rate, and how often such requests come, relative to other kinds.
-    `usual` is the plan that is served without exploring, where it is not `plan_route`'s own.
-    """
-
-    prospects: tuple[Prospect, ...]
-    sds: tuple[float, ...]
-    rate: float
-    weight: float = 1.0
-    usual: Plan | None = None
-
-    def plan(self) -> Plan:
-        """The plan that is served without exploring."""
-        return self.usual or plan_route(self.prospects, self.rate)
-
-
-@dataclass(frozen=True, slots=True)
 class ExplorationCost:
     """What exploring is expected to cost per 1,000 requests served at `share`: answers lost, and extra USD,
     either negative where it gains. `worth_loss_per_1k` is both at the policy's rate, in answers; it is never
@@ -93,39 +81,10 @@ def explore(belief: Belief, settings: Exploration, request_id: str) -> Plan | No
     if not is_drawn(request_id, settings.share):
         return None
     usual = belief.plan()
-    sampled = sampled_plan(belief, _digest("draw", request_id))
+    sampled = _tried_plan(belief, _digest("draw", request_id))
     if _ladder(sampled) == _ladder(usual) or not _is_inside(sampled, usual, belief, settings.keep):
         return None
     return replace(sampled, strategy=STRATEGY, why=f"explored: {sampled.strategy}: {sampled.why}")
-
-
-def sampled_plan(belief: Belief, seed: int) -> Plan:
-    """The plan for qualities drawn from a normal distribution around the estimates, cut to 0..1.
-
-    A model's confidences move with its quality: they are what its quality is the mean of.
-    """
-    normal = np.random.default_rng(seed).standard_normal(len(belief.prospects))
-    drawn = [
-        _moved(prospect, sd * draw)
-        for prospect, sd, draw in zip(belief.prospects, belief.sds, normal.tolist(), strict=True)
-    ]
-    return plan_route(drawn, belief.rate)
-
-
-def outcome_of(plan: Plan, prospects: Sequence[Prospect]) -> tuple[float, float]:
-    """Expected quality and USD of a plan's ladder by the estimates, nothing failing."""
-    by_name = {prospect.model: prospect for prospect in prospects}
-    quality, usd = 0.0, 0.0
-    for rung in reversed([rung for rung in plan.rungs if not rung.is_fallback]):
-        prospect = by_name[rung.model]
-        if rung.bar is None or not prospect.confidences:
-            quality, usd = prospect.quality, prospect.cost_usd
-            continue
-        kept = [confidence for confidence in prospect.confidences if confidence >= rung.bar]
-        climbs = 1 - len(kept) / len(prospect.confidences)
-        quality = sum(kept) / len(prospect.confidences) + climbs * quality
-        usd = prospect.cost_usd + climbs * usd
-    return quality, usd
 
 
 def expected_cost(
@@ -136,7 +95,7 @@ def expected_cost(
     :param draws: plans drawn of each belief.
     """
     assert beliefs, "there is something to explore"
-    found = np.array([_mean_change(belief, settings.keep, draws, seed) for belief in beliefs])
+    found = np.array([_mean_change(each, settings.keep, draws, seed + i) for i, each in enumerate(beliefs)])
     weights = np.array([belief.weight for belief in beliefs])
     loss, usd, worth, changed, refused = (weights @ found / weights.sum()).tolist()
     return ExplorationCost(
@@ -175,7 +134,7 @@ def _mean_change(belief: Belief, keep: float, draws: int, seed: int) -> tuple[fl
     quality, usd = outcome_of(usual, belief.prospects)
     totals = np.zeros(5)
     for draw in range(draws):
-        sampled = sampled_plan(belief, _digest(str(seed), str(draw)))
+        sampled = _tried_plan(belief, _digest(str(seed), str(draw)))
         if _ladder(sampled) == _ladder(usual):
             continue
         if not _is_inside(sampled, usual, belief, keep):
@@ -187,17 +146,17 @@ def _mean_change(belief: Belief, keep: float, draws: int, seed: int) -> tuple[fl
     return tuple((totals / draws).tolist())
 
 
+def _tried_plan(belief: Belief, seed: int) -> Plan:
+    return sampled_plan(belief, seed) if belief.answerer is None else compared_plan(belief, seed)
+
+
 def _is_inside(sampled: Plan, usual: Plan, belief: Belief, keep: float) -> bool:
     """Whether a plan's estimated quality is at least the usual plan's, or the floor where that is lower."""
+    if belief.answerer is not None:
+        return True  # the large model answers
     large = max(belief.prospects, key=lambda prospect: prospect.cost_usd)
     floor = min(outcome_of(usual, belief.prospects)[0], keep * large.quality)
     return outcome_of(sampled, belief.prospects)[0] >= floor - TOLERANCE
-
-
-def _moved(prospect: Prospect, by: float) -> Prospect:
-    quality = min(max(prospect.quality + by, 0.0), 1.0)
-    moved = tuple(min(max(confidence + by, 0.0), 1.0) for confidence in prospect.confidences)
-    return replace(prospect, quality=quality, confidences=moved)
 
 
 def _ladder(plan: Plan) -> tuple[tuple[str, float | None], ...]:

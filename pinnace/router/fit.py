@@ -47,6 +47,22 @@ class FitRows:
     output_tokens: FloatArray
     evidence: Mapping[str, Mapping[str, Sequence[Evidence | None]]]
 
+    def take(self, chosen: IntArray) -> "FitRows":
+        """The rows of these numbers, in this order."""
+        at: list[int] = chosen.tolist()
+        return FitRows(
+            prompts=tuple(self.prompts[i] for i in at),
+            tasks=tuple(self.tasks[i] for i in at),
+            models=self.models,
+            vectors=self.vectors[at],
+            scores=self.scores[at],
+            output_tokens=self.output_tokens[at],
+            evidence={
+                model: {stage: tuple(each[i] for i in at) for stage, each in stages.items()}
+                for model, stages in self.evidence.items()
+            },
+        )
+
 
 Provide = Callable[[Mapping[str, float]], Provenance]
 
@@ -81,7 +97,9 @@ def _fit_state(
     found = fit_expectation(
         seen, rows.scores, rows.tasks, rows.prompts, rows.models, ngrams=ngrams, seed=seed
     )
-    priors = _as_served(found.held_out, rows, clusters)
+    means = column_means(rows.scores)
+    familiarity = clusters.familiarity(rows.vectors)
+    priors = as_served(found.held_out, familiarity, means)
     judged = GateRows(
         rows.models, rows.prompts, rows.scores, priors, rows.evidence, *clusters.membership(rows.vectors)
     )
@@ -95,22 +113,22 @@ def _fit_state(
         quality=quality,
         quality_sd=quality_sd,
         output_tokens=tokens,
-        confidences=_spread(gates.confidences, members, len(centroids)),
-        overall=np.stack([column_means(rows.scores), column_means(lengths)], axis=1),
+        confidences=spread_of(gates.confidences, members, len(centroids)),
+        overall=np.stack([means, column_means(lengths)], axis=1),
         gate=gates.gate,
         hold_tokens=hold_tokens,
         provenance=provenance({**found.metrics, **gates.metrics}),
         expectation=found.expectation,
         gains=fit_gains(rows.scores, members, len(centroids)),
-        calibration=_calibration(rows, clusters, _as_served(found.by_fold, rows, clusters), tokens, lengths),
+        calibration=_calibration(rows, clusters, found.by_fold, tokens, lengths),
     )
     return as_loaded(state)
 
 
-def _as_served(estimates: FloatArray, rows: FitRows, clusters: Clusters) -> FloatArray:
-    """Estimates (n, m) as a request gets them: the stranger it is, the nearer to each model's mean."""
-    familiarity = clusters.familiarity(rows.vectors)[:, None]
-    return familiarity * estimates + (1 - familiarity) * column_means(rows.scores)
+def as_served(estimates: FloatArray, familiarity: FloatArray, means: FloatArray) -> FloatArray:
+    """Estimates (n, m) as requests get them: the less `familiarity` (n,), the nearer to `means` (m,)."""
+    like = familiarity[:, None]
+    return like * estimates + (1 - like) * means
 
 
 def _calibration(
@@ -118,20 +136,26 @@ def _calibration(
 ) -> CalibrationRows:
     """The rows where two models ran or more, and what was expected of them.
 
+    :param quality: by the heads that have not seen the row's fold, (n, m), as requests get it under a floor.
     :param tokens: expected per cluster, (k, m); `lengths` (n, m) are what was written, NaN where not known.
     """
     both = (~np.isnan(rows.scores)).sum(axis=1) > 1
     nearest, weights = clusters.membership(rows.vectors[both])
     expected = np.einsum("np,npm->nm", weights, tokens[nearest])
     texts = [prompt for prompt, is_kept in zip(rows.prompts, both.tolist(), strict=True) if is_kept]
-    asked = [prompt_tokens(Request((Message("user", text),))) for text in texts]
     return CalibrationRows(
         quality=quality[both],
         scores=rows.scores[both],
-        prompt_tokens=np.array(asked, dtype=np.float64),
+        prompt_tokens=asked_tokens(texts),
         expected_tokens=expected,
         output_tokens=np.where(np.isnan(lengths[both]), expected, lengths[both]),
     )
+
+
+def asked_tokens(texts: Sequence[str]) -> FloatArray:
+    """The prompt's tokens of requests with these texts, (n,)."""
+    asked = [prompt_tokens(Request((Message("user", text),))) for text in texts]
+    return np.array(asked, dtype=np.float64)
 
 
 def familiar_range(vectors: FloatArray, centroids: FloatArray) -> tuple[float, float]:
@@ -140,7 +164,7 @@ def familiar_range(vectors: FloatArray, centroids: FloatArray) -> tuple[float, f
     return float(np.quantile(nearest, 0.1)), float(np.quantile(nearest, 0.5))
 
 
-def _spread(confidences: FloatArray, members: IntArray, k: int) -> FloatArray:
+def spread_of(confidences: FloatArray, members: IntArray, k: int) -> FloatArray:
     """Quantiles of confidence per cluster and model, (k, m, QUANTILES)."""
     levels = (np.arange(QUANTILES) + 0.5) / QUANTILES
     spread = np.full((k, confidences.shape[1], QUANTILES), np.nan)

@@ -68,7 +68,9 @@ class Forecaster:
     ) -> Forecast:
         """What to expect of requests with `features` (n, d).
 
-        :param by_fold: by the heads of each request's fold, on which floors are calibrated.
+        :param by_fold: by the heads of each request's fold, on which floors and budgets are calibrated. These
+            are not drawn to the models' means: calibration rows are never strange to what they shaped, so
+            that a rule which was picked on them would meet other estimates than it knows (docs/log.md).
         """
         state = self._state
         vectors = features[:, : state.clusters.centroids.shape[1]]
@@ -78,7 +80,8 @@ class Forecaster:
         columns, is_known = self._columns(cards)
         overall = np.array([self._known.overall(card) for card in cards])
         like = np.where(is_known, familiarity[:, None], 0.0)
-        quality = like * heads[:, columns] + (1 - like) * overall[:, 0]
+        trust = np.broadcast_to(is_known, like.shape) if by_fold else like
+        quality = trust * heads[:, columns] + (1 - trust) * overall[:, 0]
         near = np.einsum("np,npc->nc", weights, state.output_tokens[:, columns][clusters])
         tokens = like * near + (1 - like) * overall[:, 1]
         spreads = self._spreads(clusters, weights, familiarity, columns, self._is_judged(cards, is_known))

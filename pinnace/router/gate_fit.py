@@ -1,8 +1,9 @@
 """Fitting the gate: per model and stage, from judged answers to calibrated probabilities.
 
-Values in, values out. Rows with the same prompt are held out together. How strongly clusters are pooled
-toward the member, and whether Platt's or an isotonic curve calibrates, is chosen by cross-validated log
-loss; curves are fitted on held-out log-odds, and what is reported of them is held out once more.
+Values in, values out. Rows with the same prompt are held out together. How far the evidence and the clusters
+may move the router's estimate, and whether Platt's or an isotonic curve calibrates, is chosen by
+cross-validated log loss; where it does not show beyond chance that evidence helps, the calibrated estimate
+alone is left. Curves are fitted on held-out log-odds, and what is reported of them is held out once more.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,21 +20,25 @@ from pinnace.router.calibration import (
     fit_isotonic,
     fit_platt,
     log_loss,
+    log_losses,
     sigmoids,
 )
 from pinnace.router.drift import Reference, reference_of
 from pinnace.router.estimators.learner import folds_of
 from pinnace.router.evidence import FEATURES, Evidence
 from pinnace.router.gate import STAGES, Gate, Logistic, features_of
-from pinnace.router.logistic_fit import fit_logistic, log_odds_of
+from pinnace.router.logistic_fit import Leeway, fit_logistic, log_odds_of
 from pinnace.router.types import FloatArray, IntArray
 
 FOLDS = 5
 MIN_JUDGED = 60
 MIN_OF_EACH = 10
 """Scored answers with evidence, and right and wrong ones among them, below which a model gets no gate."""
-POOLINGS = ((0.0, 0.0), (1.0, 0.0), (1.0, 0.3))
-"""Prior standard deviations tried of a cluster's intercept and of its slopes, in log-odds: 0 is none."""
+LEEWAYS = (
+    Leeway(0.0),
+    *(Leeway(each, *clusters) for each in (0.2, 1.0) for clusters in ((0.0, 0.0), (1.0, 0.0), (1.0, 0.3))),
+)
+"""What is tried. The first, the estimate alone, gives way only to what is better beyond chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,8 @@ class GateRows:
 class GateFit:
     """The gate; each row's cross-validated confidence in whole answers (n, m), NaN where there is none;
     and the metrics that the cross-validation reached, by `model/stage/metric`.
+
+    Those that end in `_estimate` are of the estimate that the gate starts from, on the same rows.
     """
 
     gate: Gate
@@ -96,9 +103,13 @@ def fit_gates(rows: GateRows, *, k: int, seed: int = 0) -> GateFit:
                 continue
             fitted[stage][model], held_out = _fit_one(judged)
             references.setdefault(model, {})[stage] = reference_of(judged.evidence)
-            scores = rows.scores[judged.rows, column]
-            mean = np.array([each.mean for each in judged.evidence])
-            metrics |= _metrics(f"{model}/{stage}", held_out, scores, mean)
+            metrics |= _metrics(
+                f"{model}/{stage}",
+                held_out,
+                rows.scores[judged.rows, column],
+                rows.priors[judged.rows, column],
+                np.array([each.mean for each in judged.evidence]),
+            )
             if stage == "whole":
                 confidences[judged.rows, column] = held_out
     return GateFit(Gate(fitted["whole"], fitted["prefix"], references), confidences, metrics)
@@ -137,20 +148,31 @@ def _is_enough(labels: FloatArray, folds: Sequence[tuple[IntArray, IntArray]]) -
 
 def _fit_one(judged: _Judged) -> tuple[Logistic, FloatArray]:
     """The calibrated model, and each answer's held-out confidence."""
-    held_out = [_held_out(judged, pooling) for pooling in POOLINGS]
-    losses = [log_loss(sigmoids(odds), judged.labels) for odds in held_out]
-    best = int(np.argmin(losses))
+    held_out = [_held_out(judged, leeway) for leeway in LEEWAYS]
+    losses = [log_losses(sigmoids(odds), judged.labels) for odds in held_out]
+    best = int(np.argmin([each.mean() for each in losses]))
+    if not _is_less(losses[best], losses[0]):
+        best = 0
     curve, confidence = _calibrated(held_out[best], judged)
-    logistic = fit_logistic(judged.features, judged.labels, judged.names, judged.membership, POOLINGS[best])
+    logistic = fit_logistic(judged.features, judged.labels, judged.names, judged.membership, LEEWAYS[best])
     return replace(logistic, curve=curve), confidence
 
 
-def _held_out(judged: _Judged, pooling: tuple[float, float]) -> FloatArray:
+def _is_less(losses: FloatArray, simpler: FloatArray) -> bool:
+    """Whether losses are less than those of something simpler on the same rows, both (n,), beyond chance.
+
+    That is by more than one standard error of the mean difference (Breiman et al. 1984).
+    """
+    gains = simpler - losses
+    return bool(gains.mean() > gains.std() / np.sqrt(len(gains)))
+
+
+def _held_out(judged: _Judged, leeway: Leeway) -> FloatArray:
     """The log-odds of every answer by a model that was fitted on the other folds."""
     odds = np.zeros(len(judged.labels))
     features, membership = judged.features, judged.membership
     for fit, held in judged.folds:
-        logistic = fit_logistic(features[fit], judged.labels[fit], judged.names, membership[fit], pooling)
+        logistic = fit_logistic(features[fit], judged.labels[fit], judged.names, membership[fit], leeway)
         odds[held] = log_odds_of(logistic, features[held], membership[held])
     return odds
 
@@ -169,16 +191,21 @@ def _calibrated(odds: FloatArray, judged: _Judged) -> tuple[Curve, FloatArray]:
     return fit_platt(odds, judged.labels), held_out[0]
 
 
-def _metrics(name: str, confidence: FloatArray, right: FloatArray, mean: FloatArray) -> dict[str, float]:
+def _metrics(
+    name: str, confidence: FloatArray, right: FloatArray, estimate: FloatArray, mean: FloatArray
+) -> dict[str, float]:
     labels = right >= 0.5
     auroc = cast(Callable[[Any, Any], float], roc_auc_score)
     return {
         f"{name}/rows": float(len(right)),
         f"{name}/accuracy": float(right.mean()),
         f"{name}/auroc": float(auroc(labels, confidence)),
+        f"{name}/auroc_estimate": float(auroc(labels, estimate)),
         f"{name}/auroc_mean_logprob": float(auroc(labels, mean)),
         f"{name}/brier": float(np.mean((confidence - right) ** 2)),
+        f"{name}/brier_estimate": float(np.mean((estimate - right) ** 2)),
         f"{name}/ece": expected_calibration_error(confidence, right),
+        f"{name}/ece_estimate": expected_calibration_error(estimate, right),
     }
 
 

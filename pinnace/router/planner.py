@@ -6,6 +6,7 @@ again where it changes. Knows no request but its text, and no answer but its cos
 """
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,7 +16,7 @@ import numpy as np
 from pinnace.config import AnyPolicy, BudgetPolicy, FloorPolicy, Policy
 from pinnace.models.card import ModelCard
 from pinnace.router.budget import BudgetKeeper, budget_rates
-from pinnace.router.floor import FloorRefused, quality_floor
+from pinnace.router.floor import Floor, FloorRefused, quality_floor
 from pinnace.router.known import Known, large_of
 from pinnace.router.policy import exchange_rate
 from pinnace.router.rate_table import RateTable
@@ -43,7 +44,7 @@ class Planner(Protocol):
     """One policy at work."""
 
     @property
-    def is_certified(self) -> bool:
+    def is_calibrated(self) -> bool:
         """Whether estimates must be those of the calibration: by the heads of each request's fold."""
         ...
 
@@ -60,11 +61,14 @@ class Planner(Protocol):
         ...
 
 
-def make_planner(policy: AnyPolicy, state: RouterState, known: Known) -> Planner:
-    """The planner of a policy."""
+def make_planner(policy: AnyPolicy, state: RouterState, known: Known, explored: float = 0.0) -> Planner:
+    """The planner of a policy.
+
+    :param explored: the largest share of requests that are not served by its terms, 0..1.
+    """
     tables = _Tables(state, known)
     if isinstance(policy, FloorPolicy):
-        return FloorPlanner(policy, tables)
+        return FloorPlanner(policy, tables, explored)
     if isinstance(policy, BudgetPolicy):
         return BudgetPlanner(policy, tables)
     return TradeoffPlanner(policy, known)
@@ -73,7 +77,7 @@ def make_planner(policy: AnyPolicy, state: RouterState, known: Known) -> Planner
 class TradeoffPlanner:
     """`tradeoff`: a fixed dial, lambda relative to what the dearest model costs on the request."""
 
-    is_certified = False
+    is_calibrated = False
 
     def __init__(self, policy: Policy, known: Known) -> None:
         self._policy = policy
@@ -92,24 +96,30 @@ class TradeoffPlanner:
 
 
 class FloorPlanner:
-    """`quality_floor`: the certified rule, or always the large model where none can be certified."""
+    """`quality_floor`: the certified rule, or always the large model where none can be certified.
 
-    is_certified = True
+    Explored requests are answered by the large model, and which those are has nothing to do with what they
+    ask: none of them lacks quality, so that the rule need keep its promise over the others alone. They are
+    fewer, so the rule is certified for that many.
+    """
 
-    def __init__(self, policy: FloorPolicy, tables: "_Tables") -> None:
+    is_calibrated = True
+
+    def __init__(self, policy: FloorPolicy, tables: "_Tables", explored: float = 0.0) -> None:
         self._policy = policy
         self._tables = tables
-        self._picked: dict[_Key, Terms] = {}
+        self._explored = explored
+        self._picked: dict[FleetKey, Terms] = {}
 
     def prepare(self, cards: Sequence[ModelCard]) -> None:
         """Certify a rule for the fleet; the log says which, and warns where there is none."""
-        if _key(cards) not in self._picked:
-            self._picked[_key(cards)] = self._pick(cards)
+        if key_of(cards) not in self._picked:
+            self._picked[key_of(cards)] = self._pick(cards)
 
     def terms(self, cards: Sequence[ModelCard], texts: Sequence[str], dearest_usd: FloatArray) -> Terms:
         """The fleet's rule, for every request."""
         self.prepare(cards)
-        picked = self._picked[_key(cards)]
+        picked = self._picked[key_of(cards)]
         return Terms(np.repeat(picked.rates, len(texts)), picked.margin, picked.why)
 
     def spend(self, usd: float) -> None:
@@ -123,7 +133,7 @@ class FloorPlanner:
             large = cards[large_of(cards)].name
             found = FloorRefused(f"no calibration row has {large} and another of the fleet", 0, None)
         else:
-            found = quality_floor(table, policy.keep, policy.confidence, policy.horizon)
+            found = self._certified(table)
         if isinstance(found, FloorRefused):
             log.warning("quality_floor is refused, the large model always answers: %s", found.why)
         else:
@@ -131,21 +141,30 @@ class FloorPlanner:
         why = f"to keep {policy.keep:.1%} of the large model's quality: {found.why}"
         return Terms(np.array([found.rule.rate]), found.rule.margin, why)
 
+    def _certified(self, table: RateTable) -> Floor | FloorRefused:
+        """The rule that holds over as many requests as are not explored; why not, in terms of all of them."""
+        keep, confidence, promised = self._policy.keep, self._policy.confidence, self._policy.horizon
+        plain = quality_floor(table, keep, confidence, promised)
+        if self._explored == 0 or isinstance(plain, FloorRefused):
+            return plain
+        fewer = max(1, math.floor((promised or table.rows) * (1 - self._explored)))
+        return quality_floor(table, keep, confidence, fewer)
+
 
 class BudgetPlanner:
     """`budget`: rates that spend it, moved by what was in fact spent."""
 
-    is_certified = False
+    is_calibrated = True
 
     def __init__(self, policy: BudgetPolicy, tables: "_Tables") -> None:
         self._policy = policy
         self._tables = tables
-        self._keepers: dict[_Key, BudgetKeeper | None] = {}
+        self._keepers: dict[FleetKey, BudgetKeeper | None] = {}
         self._latest: BudgetKeeper | None = None
 
     def prepare(self, cards: Sequence[ModelCard]) -> None:
         """Pick the rates for the fleet; the log says what they are expected to spend."""
-        key = _key(cards)
+        key = key_of(cards)
         if key not in self._keepers:
             self._keepers[key] = self._pick(cards)
         self._latest = self._keepers[key]
@@ -175,7 +194,7 @@ class BudgetPlanner:
         return BudgetKeeper(budget)
 
 
-_Key = tuple[tuple[str, float, float], ...]
+FleetKey = tuple[tuple[str, float, float], ...]
 
 
 class _Tables:
@@ -198,6 +217,6 @@ class _Tables:
         )
 
 
-def _key(cards: Sequence[ModelCard]) -> _Key:
-    """What a table depends on."""
+def key_of(cards: Sequence[ModelCard]) -> FleetKey:
+    """What of a fleet a table of rules depends on."""
     return tuple((card.estimates, card.input_price, card.output_price) for card in cards)

@@ -55,9 +55,12 @@ class Route:
     """The ordered rungs for one request, and the reasons in words.
 
     `strategy` is `pinned` (the client named the model), `single` (one model alone is best), `cascade`
-    (try small, climb in doubt) or `direct` (the cascade would lose: straight to the large model).
+    (try small, climb in doubt), `direct` (the cascade would lose: straight to the large model) or
+    `explored` (otherwise than usual, to learn).
     `familiarity` is how much the request is like what was measured, 0 to 1; the less, the nearer are the
     estimates to each model's mean. `gains` are those of the dearest model over each cheaper one.
+    `began` is when the decision began, on the clock of `time.perf_counter`; it took `decision_s`, of which
+    `embed_s` was spent waiting for the embedding.
     """
 
     rungs: tuple[Rung, ...]
@@ -68,3 +71,5 @@ class Route:
     estimates: tuple[ModelEstimate, ...] = ()
     decision_s: float = 0.0
     gains: tuple[EscalationGain, ...] = ()
+    began: float = 0.0
+    embed_s: float = 0.0

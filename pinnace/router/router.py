@@ -5,22 +5,25 @@ has never seen is given the mean of those it has, and says so.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from pinnace.config import AnyPolicy
+from pinnace.config import AnyPolicy, Explore
 from pinnace.errors import NoCapableModelError, StateError
 from pinnace.models.card import ModelCard
 from pinnace.models.completion import Request
 from pinnace.router.embedding_queue import EmbeddingQueue
 from pinnace.router.evidence import Evidence
+from pinnace.router.exploration import Exploration
+from pinnace.router.explorer import Explorer
 from pinnace.router.forecast import Forecast, Forecaster
 from pinnace.router.known import Known, large_of
 from pinnace.router.ladders import Ladders, plan_ladders
 from pinnace.router.needs import why_struck_out
 from pinnace.router.planner import Terms, make_planner
-from pinnace.router.policy import Plan, Prospect, certified_prospects, plan_route
+from pinnace.router.policy import Plan
+from pinnace.router.prospects import measured, plan_of, prospects_of
 from pinnace.router.route import ClusterMatch, EscalationGain, ModelEstimate, Route, Rung
 from pinnace.router.state import RouterState
 from pinnace.router.types import FloatArray
@@ -29,10 +32,17 @@ from pinnace.router.types import FloatArray
 class Router:
     """Chooses routes by one fitted state and one policy. `start` before use, `stop` after.
 
+    :param explore: which share of requests is served otherwise, to learn from; None for none.
     :raises StateError: when the state was fitted with another embedder.
     """
 
-    def __init__(self, state: RouterState, embeddings: EmbeddingQueue, policy: AnyPolicy) -> None:
+    def __init__(
+        self,
+        state: RouterState,
+        embeddings: EmbeddingQueue,
+        policy: AnyPolicy,
+        explore: Explore | None = None,
+    ) -> None:
         fitted_with, name = state.provenance.embedder, embeddings.embedder.name
         if fitted_with != name:
             raise StateError(f"the router state was fitted with embedder {fitted_with!r}, got {name!r}")
@@ -41,16 +51,30 @@ class Router:
         self._embeddings = embeddings
         self._known = Known(state)
         self._forecaster = Forecaster(state, self._known)
-        self._planner = make_planner(policy, state, self._known)
+        self._planner = make_planner(policy, state, self._known, explore.share if explore else 0.0)
+        self._explorer = (
+            Explorer(Exploration(**explore.model_dump()), state, self._known, self._forecaster, self._planner)
+            if explore
+            else None
+        )
 
     def start(self) -> None:
         """Start the embedder's thread."""
         self._embeddings.start()
 
+    def watch_batches(self, on_batch: Callable[[int, float], None]) -> None:
+        """Have `on_batch` told of every batch of embeddings: how many texts, and the seconds they took."""
+        self._embeddings.on_batch = on_batch
+
     def prepare(self, cards: Sequence[ModelCard]) -> None:
-        """Pick what the policy picks for a fleet, before its first request; the log says what it is."""
+        """Pick what the policy picks for a fleet, before its first request; the log says what it is.
+
+        Where requests are explored, it says what that is expected to cost.
+        """
         if cards:
             self._planner.prepare(cards)
+            if self._explorer is not None:
+                self._explorer.cost(cards)
 
     async def warm(self) -> None:
         """Load the embedder, on its own thread, so that the first request need not wait for it.
@@ -71,7 +95,8 @@ class Router:
         """
         began = time.perf_counter()
         vector = await self._embeddings.embed(request.text())
-        return self.decide(vector, request, cards, pinned=pinned, began=began)
+        embed_s = time.perf_counter() - began
+        return self.decide(vector, request, cards, pinned=pinned, began=began, embed_s=embed_s)
 
     def decide(
         self,
@@ -81,6 +106,7 @@ class Router:
         *,
         pinned: str | None = None,
         began: float | None = None,
+        embed_s: float = 0.0,
     ) -> Route:
         """The same, for a request that is already embedded: `vector` is of shape (dim,)."""
         began = time.perf_counter() if began is None else began
@@ -94,7 +120,8 @@ class Router:
         if pinned is not None:
             plan = Plan((Rung(pinned),), "pinned", f"the request names {pinned}")
         else:
-            plan = self._plan(found, request, cards)
+            sds = np.array([estimate.quality_sd for estimate in estimates])
+            plan = self._plan(found, sds, request, cards)
         return Route(
             plan.rungs,
             plan.strategy,
@@ -104,6 +131,8 @@ class Router:
             estimates,
             time.perf_counter() - began,
             _gains(found, cards),
+            began,
+            embed_s,
         )
 
     def features(self, texts: Sequence[str], vectors: FloatArray) -> FloatArray:
@@ -136,10 +165,14 @@ class Router:
         else:
             spreads = np.full_like(found.spreads, np.nan)
             quality = found.quality.copy()
-            known = self._names_known(cards)
+            known = measured(cards, self._known)
             quality[:, [name not in known for name in names]] = -np.inf
             quality[:, large_of(cards)] = found.quality[:, large_of(cards)] + terms.margin
-        return plan_ladders(names, quality, found.usd, spreads, found.is_capable, terms.rates)
+        ladders = plan_ladders(names, quality, found.usd, spreads, found.is_capable, terms.rates)
+        if self._explorer is None:
+            return ladders
+        ids = [request.id for request in requests]
+        return self._explorer.explore_many(ladders, ids, features, found, terms, cards)
 
     def spend(self, route: Route, usd: float) -> None:
         """Tell what a request cost that was served by `route`; pinned ones are not the policy's."""
@@ -167,41 +200,21 @@ class Router:
     def _forecast(
         self, features: FloatArray, requests: Sequence[Request], cards: Sequence[ModelCard]
     ) -> Forecast:
-        by_fold = self._planner.is_certified
+        by_fold = self._planner.is_calibrated
         return self._forecaster.forecast(features, requests, cards, by_fold=by_fold)
 
     def _terms(self, found: Forecast, requests: Sequence[Request], cards: Sequence[ModelCard]) -> Terms:
         dearest = np.where(found.is_capable, found.usd, 0.0).max(axis=1)
         return self._planner.terms(cards, [request.text() for request in requests], dearest)
 
-    def _plan(self, found: Forecast, request: Request, cards: Sequence[ModelCard]) -> Plan:
+    def _plan(self, found: Forecast, sds: FloatArray, request: Request, cards: Sequence[ModelCard]) -> Plan:
         terms = self._terms(found, [request], cards)
-        rate, prospects = float(terms.rates[0]), self._prospects(found, cards)
-        if terms.margin is None:
-            plan = plan_route(prospects, rate)
-            return Plan(plan.rungs, plan.strategy, f"{plan.why}; {terms.why}" if terms.why else plan.why)
-        known, large = self._names_known(cards), cards[large_of(cards)].name
-        known.add(large)
-        hoped = [p if p.model in known else Prospect(p.model, -np.inf, p.cost_usd) for p in prospects]
-        plan = plan_route(certified_prospects(hoped, large, terms.margin), rate)
-        why = terms.why if any(p.model == large for p in prospects) else f"{large} cannot serve it"
-        return Plan(plan.rungs, plan.strategy, f"{plan.rungs[0].model} answers, {why}")
-
-    def _names_known(self, cards: Sequence[ModelCard]) -> set[str]:
-        return {card.name for card in cards if self._known.column(card) is not None}
-
-    def _prospects(self, found: Forecast, cards: Sequence[ModelCard]) -> list[Prospect]:
-        """The capable models as the policy sees them; none to climb from that nothing dearer improves on."""
-        climbs = found.is_worth_climbing()[0]
-        prospects: list[Prospect] = []
-        for i, card in enumerate(cards):
-            if found.is_capable[0, i]:
-                spread = found.spreads[0, i]
-                judged = climbs[i] and not np.isnan(spread).any()
-                confidences = tuple(spread.tolist()) if judged else ()
-                quality, usd = float(found.quality[0, i]), float(found.usd[0, i])
-                prospects.append(Prospect(card.name, quality, usd, confidences))
-        return prospects
+        rate = float(terms.rates[0])
+        if self._explorer is not None:
+            plan = self._explorer.explored(request.id, found, sds, rate, terms, cards)
+            if plan is not None:
+                return plan
+        return plan_of(prospects_of(found, cards), rate, terms, cards, self._known)
 
     def _estimates(
         self, found: Forecast, features: FloatArray, request: Request, cards: Sequence[ModelCard]

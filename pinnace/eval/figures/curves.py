@@ -5,16 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from pinnace.eval.figures.lines import BLIND, line_styles, put_letter
 from pinnace.eval.figures.places import place_labels
 from pinnace.eval.figures.style import (
-    BOUND,
-    CONTROL,
-    DASHES,
-    FOREIGN,
     INK,
     MUTED,
-    OURS,
-    PEERS,
     SMALL,
     WIDTH,
     add_axes,
@@ -31,7 +26,6 @@ LOG_RANGE = 20.0
 """A cost axis whose ends are further apart than this, as a ratio, is logarithmic."""
 PER = 1000
 """Costs are shown in USD for so many requests."""
-BLIND = "content_blind"
 ALREADY_DOTS = ("best_single", "cheapest")
 """Controls that are one model each: the curves would only repeat the dots."""
 POINTS = 300
@@ -49,37 +43,11 @@ def drawn_methods(report: Report) -> dict[str, Mapping[str, Any]]:
     return dict(sorted(methods.items(), key=lambda item: -(item[1].get("area") or 0.0)))
 
 
-def line_styles(report: Report) -> dict[str, dict[str, Any]]:
-    """The line of each method: by its kind, and peers in the order of the report."""
-    styles: dict[str, dict[str, Any]] = {}
-    peers = 0
-    for name, method in report["methods"].items():
-        kind = method["kind"]
-        if kind == "peer":
-            color, dash = PEERS[peers % len(PEERS)], DASHES[peers // len(PEERS) % len(DASHES)]
-            styles[name] = {"color": color, "linestyle": dash, "linewidth": 1.1, "zorder": 3}
-            peers += 1
-        else:
-            styles[name] = {
-                **_KINDS[kind],
-                **({"linewidth": 0.9} if kind == "control" and name != BLIND else {}),
-            }
-    return styles
-
-
-_KINDS: Mapping[str, Mapping[str, Any]] = {
-    "ours": {"color": OURS, "linestyle": "-", "linewidth": 2.2, "zorder": 5},
-    "control": {"color": CONTROL, "linestyle": (0, (4, 2)), "linewidth": 1.3, "zorder": 4},
-    "bound": {"color": BOUND, "linestyle": (0, (1, 1.6)), "linewidth": 1.3, "zorder": 2},
-    "foreign": {"color": FOREIGN, "linestyle": (0, (5, 1, 1, 1)), "linewidth": 1.5, "zorder": 4},
-}
-
-
 def draw_cost_quality(report: Report) -> Any:
     """The members as dots, and the hulls of ours, of the controls and of the oracle."""
     figure = new_figure(3.75)
     axes = add_axes(figure, 0.55, 0.5, WIDTH - 0.7, 2.95)
-    styles = line_styles(report)
+    styles = _styles(report)
     shown = {n: m for n, m in drawn_methods(report).items() if m["kind"] in ("ours", "control", "bound")}
     scale_costs(axes, report)
     lines = [_draw_curve(axes, report, method, styles[name]) for name, method in shown.items()]
@@ -107,7 +75,7 @@ def draw_routers(report: Report) -> Any:
     bottom = 0.62 + 0.17 * rows
     figure = new_figure(bottom + 2.85)
     wide = (WIDTH - 1.25) / 2
-    styles = line_styles(report)
+    styles = _styles(report)
     left = add_axes(figure, 0.55, bottom, wide, 2.55)
     right = add_axes(figure, 0.55 + wide + 0.6, bottom, wide, 2.55)
     for axes in (left, right):
@@ -117,8 +85,8 @@ def draw_routers(report: Report) -> Any:
         _draw_curve(left, report, method, {**styles[name], "label": _with_area(method)})
     left.set_ylabel(QUALITY_LABEL)
     _draw_differences(right, report, methods, styles)
-    _letter(left, "a", "upper hull")
-    _letter(right, "b", "difference to the content-blind mix")
+    put_letter(left, "a", "upper hull")
+    put_letter(right, "b", "difference to the content-blind mix")
     lines, labels = left.get_legend_handles_labels()
     figure.legend(lines, labels, loc="lower center", ncols=columns, handlelength=2.6, columnspacing=1.6)
     return figure
@@ -143,6 +111,10 @@ def scale_costs(axes: Any, report: Report) -> None:
     else:
         margin = 0.04 * (high - low) or 0.04 * high or 1.0
         axes.set_xlim(low - margin, high + margin)
+
+
+def _styles(report: Report) -> dict[str, dict[str, Any]]:
+    return line_styles({name: method["kind"] for name, method in report["methods"].items()})
 
 
 def _placed_singles(report: Report) -> dict[str, tuple[float, float]]:
@@ -207,11 +179,6 @@ def _with_area(method: Mapping[str, Any]) -> str:
     label = drawable(str(method["label"]), 130)
     area = method.get("area")
     return label if area is None else f"{label} ({area:.2f})"
-
-
-def _letter(axes: Any, letter: str, what: str) -> None:
-    axes.annotate(letter, (0, 1), (0, 6), xycoords="axes fraction", textcoords="offset points", weight="bold")
-    axes.annotate(what, (0, 1), (11, 6), xycoords="axes fraction", textcoords="offset points")
 
 
 def _legend_above(axes: Any) -> None:

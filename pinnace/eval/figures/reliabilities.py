@@ -22,8 +22,21 @@ Report = Mapping[str, Any]
 COLUMNS = 4
 LEFT, BOTTOM, GAP, HEAD = 0.5, 0.45, 0.18, 0.36
 """Inches: margins, between diagrams, above each for its name."""
-COLORS: Mapping[str, str] = {"estimate": OURS, "gate": PEERS[0]}
-SAYS: Mapping[str, str] = {"estimate": "before the answer", "gate": "gate, after the answer"}
+BOLD = 0.86
+"""Letters as they are measured over bold ones, as names are written."""
+COLORS: Mapping[str, str] = {
+    "gate": OURS,
+    "estimate": PEERS[0],
+    "mean_logprob": PEERS[1],
+    "uncalibrated": MUTED,
+}
+"""Where one figure has several kinds of confidence; one alone is ours."""
+SAYS: Mapping[str, str] = {
+    "estimate": "before the answer",
+    "mean_logprob": "mean log-probability",
+    "uncalibrated": "gate, not calibrated",
+    "gate": "gate, calibrated",
+}
 
 
 def draw_reliabilities(report: Report) -> Any:
@@ -36,10 +49,13 @@ def draw_reliabilities(report: Report) -> Any:
     step = side + HEAD + 0.06
     figure = new_figure(BOTTOM + rows * step, min(WIDTH, LEFT + 0.1 + len(entries) * (side + GAP)))
     names = short_names(list(dict.fromkeys(str(entry["model"]) for entry in entries)))
+    kinds = {str(entry["what"]) for entry in entries}
     for i, entry in enumerate(entries):
         row, column = divmod(i, COLUMNS)
         axes = add_axes(figure, LEFT + column * (side + GAP), BOTTOM + (rows - 1 - row) * step, side, side)
-        _draw_diagram(axes, entry, drawable(names[str(entry["model"])], 72 * side))
+        color = COLORS.get(entry["what"], MUTED) if len(kinds) > 1 else OURS
+        _draw_diagram(axes, entry, color)
+        _head(axes, drawable(names[str(entry["model"])], BOLD * 72 * side), str(entry["what"]), color)
         is_lowest = i + COLUMNS >= len(entries)
         axes.set_xlabel("predicted" if is_lowest else "")
         axes.tick_params(labelbottom=is_lowest, labelleft=column == 0)
@@ -47,8 +63,14 @@ def draw_reliabilities(report: Report) -> Any:
     return figure
 
 
-def _draw_diagram(axes: Any, entry: Mapping[str, Any], name: str) -> None:
-    color = COLORS.get(entry["what"], MUTED)
+def _head(axes: Any, name: str, what: str, color: str) -> None:
+    """The model, and under it the kind of confidence."""
+    over = {"xycoords": "axes fraction", "textcoords": "offset points", "fontsize": SMALL}
+    axes.annotate(name, (0, 1), (0, 14), **over, weight="bold")
+    axes.annotate(SAYS.get(what, what), (0, 1), (0, 4), **over, color=color)
+
+
+def _draw_diagram(axes: Any, entry: Mapping[str, Any], color: str) -> None:
     said, right, low, high = (
         np.asarray(entry[key], dtype=np.float64) for key in ("confidence", "right", "low", "high")
     )
@@ -60,16 +82,13 @@ def _draw_diagram(axes: Any, entry: Mapping[str, Any], name: str) -> None:
     ticks = [0, 0.25, 0.5, 0.75, 1]
     axes.set_xticks(ticks, ["0", "", "0.5", "", "1"])
     axes.set_yticks(ticks, ["0", "", "0.5", "", "1"])
-    over = {"xycoords": "axes fraction", "textcoords": "offset points"}
-    axes.annotate(name, (0, 1), (0, 14), **over, fontsize=SMALL, weight="bold")
-    axes.annotate(SAYS.get(entry["what"], entry["what"]), (0, 1), (0, 4), **over, fontsize=SMALL, color=color)
+    is_low = bool((right < 0.3).any() and (said[right < 0.3] > 0.4).any())
     axes.text(
-        0.97,
-        0.03,
+        *((0.03, 0.97) if is_low else (0.97, 0.03)),
         _counted(entry),
         transform=axes.transAxes,
-        ha="right",
-        va="bottom",
+        ha="left" if is_low else "right",
+        va="top" if is_low else "bottom",
         fontsize=SMALL,
         bbox={"facecolor": "white", "edgecolor": FAINT, "linewidth": 0, "pad": 1.5, "alpha": 0.85},
         zorder=4,

@@ -26,7 +26,7 @@ class KindTable:
 
     def fit(self, rows: Rows) -> Self:
         """Learn `table_` (kinds, m), and `weights_` (d, kinds) and `intercepts_` (kinds,) of log-odds."""
-        names, kinds = np.unique(_merged(rows.kinds), return_inverse=True)
+        names, kinds = np.unique(merged(rows.kinds), return_inverse=True)
         self.table_ = group_means(rows.scores, kinds, len(names))[0]
         self.weights_ = np.zeros((rows.features.shape[1], len(names)))
         self.intercepts_ = np.zeros(len(names))
@@ -53,7 +53,7 @@ def softmax(odds: FloatArray) -> FloatArray:
     return raised / raised.sum(axis=1, keepdims=True)
 
 
-def _merged(kinds: IntArray) -> IntArray:
+def merged(kinds: IntArray) -> IntArray:
     """Kinds with those that have few rows made one; a single row left over joins the largest."""
     names, which, counts = np.unique(kinds, return_inverse=True, return_counts=True)
     merged = np.where(counts[which] >= MIN_ROWS, names[which], -1)

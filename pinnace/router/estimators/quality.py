@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from pinnace.router.estimators.kinds import KindTable, softmax
-from pinnace.router.estimators.learner import Rows
+from pinnace.router.estimators.learner import FOLDS, Rows, folds_of
 from pinnace.router.estimators.linear import LinearHeads
 from pinnace.router.estimators.stack import Shares, Stack
 from pinnace.router.types import FloatArray
@@ -49,13 +49,27 @@ class QualityHeads:
         """The arrays by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
-    def with_model(self, rows: Rows) -> "QualityHeads":
+    def with_model(self, rows: Rows, *, random_state: int = 0) -> "QualityHeads":
         """The same with one model more, from its scores (n, 1) on a few hundred rows; no other is refitted.
 
         The new model is described by the others: a ridge regression of its scores on their estimates, then
-        its lead over that in each kind, and a strongly held head for what is left.
+        its lead over that in each kind, and a strongly held head for what is left. All this is believed as
+        far as it predicts rows that it has not seen, drawn by `random_state`: where nothing is learnt, the
+        mean is left.
         """
         rows = rows.take(~np.isnan(rows.scores[:, 0]))
+        table, weights, intercept = self._describe(rows)
+        share, mean = self._share(rows, random_state), float(rows.scores.mean())
+        return QualityHeads(
+            self.kind_weights,
+            self.kind_intercepts,
+            np.hstack([self.kind_table, share * table]),
+            np.hstack([self.weights, share * weights]),
+            np.append(self.intercepts, share * intercept + (1 - share) * mean),
+        )
+
+    def _describe(self, rows: Rows) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """A new model's column of the kinds (c, 1), its weights (d, 1) and its intercept (1,)."""
         others = self._unbounded(rows.features)  # as the new model's arrays will mix them
         described = LinearHeads(len(others) * float(others.var(axis=0).mean()) + 1.0)
         described.fit(Rows(others, rows.scores, rows.kinds, rows.groups, others.shape[1]))
@@ -64,13 +78,24 @@ class QualityHeads:
         kinds = softmax(rows.features @ self.kind_weights + self.kind_intercepts)
         lead = kinds.T @ left / (kinds.sum(axis=0)[:, None] + KIND_PRIOR_ROWS)
         own = LinearHeads(NEW_MODEL_PENALTY).fit(rows.with_scores(left - kinds @ lead))
-        return QualityHeads(
-            self.kind_weights,
-            self.kind_intercepts,
-            np.hstack([self.kind_table, self.kind_table @ mix + lead]),
-            np.hstack([self.weights, self.weights @ mix + own.weights_]),
-            np.append(self.intercepts, self.intercepts @ mix + described.intercepts_ + own.intercepts_),
-        )
+        intercept = self.intercepts @ mix + described.intercepts_ + own.intercepts_
+        return self.kind_table @ mix + lead, self.weights @ mix + own.weights_, intercept
+
+    def _share(self, rows: Rows, random_state: int) -> float:
+        """How much of a description is believed, 0 to 1: the least squares' share on held-out rows."""
+        kinds = softmax(rows.features @ self.kind_weights + self.kind_intercepts)
+        folds = folds_of(rows.groups, random_state)
+        told, target = np.zeros(len(folds)), np.zeros(len(folds))
+        for fold in range(FOLDS):
+            held = folds == fold
+            if not held.any() or held.all():
+                continue
+            rest = rows.take(~held)
+            table, weights, intercept = self._describe(rest)
+            mean = rest.scores.mean()
+            told[held] = (kinds[held] @ table + rows.features[held] @ weights + intercept)[:, 0] - mean
+            target[held] = rows.scores[held, 0] - mean
+        return float(np.clip(told @ target / max(float(told @ told), 1e-12), 0.0, 1.0))
 
 
 def quality_stack(dim: int, *, random_state: int = 0) -> Stack:

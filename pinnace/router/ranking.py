@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pinnace.eval.table import FloatArray
-from pinnace.router.types import IntArray
+from pinnace.router.types import FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,0 +1,31 @@
+"""The whole of `router.yaml` as one value. Knows neither YAML nor the environment."""
+
+from collections.abc import Mapping
+
+from pydantic import Field, model_validator
+
+from pinnace.config.fleet import FleetMember
+from pinnace.config.ledger import Ledger
+from pinnace.config.router import Router
+from pinnace.config.section import Section
+from pinnace.config.server import Server
+
+
+class Config(Section):
+    """The whole of `router.yaml`. `absent` names optional members left out, each with the reason."""
+
+    fleet: tuple[FleetMember, ...] = Field(min_length=1)
+    router: Router = Router()
+    server: Server = Server()
+    ledger: Ledger = Ledger()
+    absent: Mapping[str, str] = Field(default_factory=dict[str, str], exclude=True)
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> "Config":
+        names = [*(member.name for member in self.fleet), *self.absent]
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        if doubled:
+            raise ValueError(f"fleet: every name must differ, got {doubled!r} more than once")
+        if "auto" in names:
+            raise ValueError("fleet: 'auto' is the routed model and cannot name a fleet member")
+        return self

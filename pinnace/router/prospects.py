@@ -1,0 +1,54 @@
+"""Prospects and plans of single requests: from a forecast and the policy's terms to what is served. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+
+import numpy as np
+
+from pinnace.models.card import ModelCard
+from pinnace.router.forecast import Forecast
+from pinnace.router.known import Known, large_of
+from pinnace.router.planner import Terms
+from pinnace.router.policy import Plan, Prospect, certified_prospects, plan_route
+
+
+def only_row(found: Forecast, at: int) -> Forecast:
+    """The forecast of one of n requests."""
+    return Forecast(**{field.name: getattr(found, field.name)[[at]] for field in fields(Forecast)})
+
+
+def measured(cards: Sequence[ModelCard], known: Known) -> set[str]:
+    """The names of those of `cards` that the state knows."""
+    return {card.name for card in cards if known.column(card) is not None}
+
+
+def prospects_of(found: Forecast, cards: Sequence[ModelCard]) -> tuple[Prospect, ...]:
+    """The capable models of the one request of `found` as the policy sees them, in the order of `cards`.
+
+    None of them is to be climbed from where nothing dearer improves on it.
+    """
+    climbs = found.is_worth_climbing()[0]
+    prospects: list[Prospect] = []
+    for i, card in enumerate(cards):
+        if found.is_capable[0, i]:
+            spread = found.spreads[0, i]
+            judged = climbs[i] and not np.isnan(spread).any()
+            confidences = tuple(spread.tolist()) if judged else ()
+            quality, usd = float(found.quality[0, i]), float(found.usd[0, i])
+            prospects.append(Prospect(card.name, quality, usd, confidences))
+    return tuple(prospects)
+
+
+def plan_of(
+    prospects: Sequence[Prospect], rate: float, terms: Terms, cards: Sequence[ModelCard], known: Known
+) -> Plan:
+    """What the policy serves one request by: its own `rate`, and the margin of `terms` where it has one."""
+    if terms.margin is None:
+        plan = plan_route(prospects, rate)
+        return Plan(plan.rungs, plan.strategy, f"{plan.why}; {terms.why}" if terms.why else plan.why)
+    large = cards[large_of(cards)].name
+    eligible = measured(cards, known) | {large}
+    hoped = [p if p.model in eligible else Prospect(p.model, -np.inf, p.cost_usd) for p in prospects]
+    plan = plan_route(certified_prospects(hoped, large, terms.margin), rate)
+    why = terms.why if any(p.model == large for p in prospects) else f"{large} cannot serve it"
+    return Plan(plan.rungs, plan.strategy, f"{plan.rungs[0].model} answers, {why}")
