@@ -59,9 +59,10 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _fits(pool: Pool, models: Sequence[str]) -> tuple[bool, int]:
-    """Whether all names are known; else the more that are, the likelier is this what was meant."""
+    """Whether all names are known; the more different ones are, the likelier is this what was meant."""
     known = sum(name in models for name in pool.models)
-    return (True, 0) if known == len(pool.models) else (False, known)
+    is_known = known == len(pool.models)
+    return is_known, len(set(pool.models)) - len(pool.models) if is_known else known
 
 
 def _nearest(name: str, models: Sequence[str]) -> str:
