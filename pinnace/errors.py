@@ -15,7 +15,9 @@
     └── BackendError              a backend could not answer
         ├── SelfTestError         a local model's text is not its reference text
         ├── BackendUnavailableError   not started, not reachable, or answered with a server error
+        │   └── BackendFullError      as many requests as may run and wait for it are there already
         └── BackendTimeoutError   it took longer than it may
+            └── DeadlineExceededError   the request's own time was over
 """
 
 
@@ -81,5 +83,13 @@ class BackendUnavailableError(BackendError):
     """The backend is not started, not reachable, or answered with a server error."""
 
 
+class BackendFullError(BackendUnavailableError):
+    """As many requests as may run on this backend, and wait for it, are there already."""
+
+
 class BackendTimeoutError(BackendError):
     """The backend took longer than it may."""
+
+
+class DeadlineExceededError(BackendTimeoutError):
+    """The request's own time was over, whichever backend was at work."""

@@ -24,6 +24,7 @@ from pinnace.router.evidence import Evidence
 from pinnace.router.ledger import LedgerRow
 from pinnace.router.route import Route, Rung
 from pinnace.server.app import App, create_app
+from pinnace.server.protocol import bounded_http
 from pinnace.server.serving import Stop, listen, listening
 
 SURE = {"when": "capital", "answer": "The capital of France is Paris.", "probability": 0.95}
@@ -37,6 +38,7 @@ class ScriptedRouter:
     """
 
     state = SimpleNamespace(hold_tokens=3)
+    embeddings = None
 
     def __init__(self) -> None:
         self.bug: Exception | None = None
@@ -52,6 +54,9 @@ class ScriptedRouter:
 
     def prepare(self, cards: Sequence[ModelCard]) -> None:
         """Nothing to pick."""
+
+    def watch_batches(self, on_batch: Callable[[int, float], None]) -> None:
+        """It embeds nothing."""
 
     def spend(self, route: Route, usd: float) -> None:
         """Nothing to hold."""
@@ -85,6 +90,10 @@ class ListLedger:
 
     def stop(self) -> None:
         """Nothing to close."""
+
+    def spent_by_key(self) -> dict[str, tuple[float, float]]:
+        """Nothing was spent before."""
+        return {}
 
     def add(self, row: LedgerRow) -> None:
         self.rows.append(row)
@@ -166,7 +175,7 @@ async def house(*members: ScriptedMember, **server: object) -> AsyncGenerator[Ho
 async def on_a_socket(app: App) -> AsyncGenerator[int, None]:
     """Serve `app` with uvicorn on a free loopback port, which it yields."""
     listener = listen("127.0.0.1", 0)
-    async with listening(app, listener, Stop()):
+    async with listening(app, listener, Stop(), bounded_http(app.config, app.metrics.refused)):
         yield listener.getsockname()[1]
 
 

@@ -153,3 +153,24 @@ def logprobs(token: str, logprob: Any, top: Sequence[tuple[str, Any]] = ()) -> d
     """The log-probabilities of one token, as they stand in a choice."""
     others = [{"token": text, "logprob": value} for text, value in top]
     return {"content": [{"token": token, "logprob": logprob, "top_logprobs": others}]}
+
+
+def refusing(status: int, body: bytes = b"", **headers: str) -> Answer:
+    """A whole response with an error status; `headers` with `_` for `-`."""
+    lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
+
+    async def answer(line: Line) -> None:
+        head = f"HTTP/1.1 {status} X\r\ncontent-length: {len(body)}\r\n{lines}\r\n"
+        await line.say(head.encode() + body)
+
+    return answer
+
+
+def in_turn(*answers: Answer) -> Answer:
+    """Each request gets the next of `answers`; the last one answers all the rest."""
+    left = list(answers)
+
+    async def answer(line: Line) -> None:
+        await (left.pop(0) if len(left) > 1 else left[0])(line)
+
+    return answer

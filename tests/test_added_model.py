@@ -141,7 +141,8 @@ def test_gains_are_of_the_rows_where_both_ran() -> None:
 
 def test_the_others_scores_are_the_states_where_the_table_has_none_and_all_rows_are_recognised() -> None:
     plain = table_of(120)
-    told_apart = replace(plain, prompts=tuple(f"{p}{' and now' * (3 * i)}" for i, p in enumerate(plain.prompts)))
+    longer = tuple(prompt + " and now" * (3 * i) for i, prompt in enumerate(plain.prompts))
+    told_apart = replace(plain, prompts=longer)
     with threadpool_limits(1):
         state = fitted(told_apart)
     joining = with_middle(told_apart)

@@ -85,7 +85,7 @@ async def test_a_busy_child_is_interrupted(tmp_path: Path) -> None:
         while served.backend("small").running < 4:  # noqa: ASYNC110 - it has no event
             await asyncio.sleep(0.01)
         asking.cancel()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(25):
             await client.close()
         while served.backend("small").running:  # noqa: ASYNC110 - it has no event
             await asyncio.sleep(0.01)

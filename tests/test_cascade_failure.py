@@ -199,3 +199,22 @@ async def test_empty_chunks_are_not_yet_a_token() -> None:
     large = ToldBackend("large", role, role, error=BackendUnavailableError("large: gone"))
     cascade = cascade_of(scripted("small", "I think it is Paris.", **UNSURE), large)
     assert (await run(cascade, 2)).text() == "I think it is Paris."
+
+
+@MODES
+async def test_a_judge_with_a_bug_leaves_nothing_running(hold_tokens: int | None) -> None:
+    def broken(*_: object) -> float:
+        raise ZeroDivisionError
+
+    endless = ScriptedBackend(member("small", {"answer": "word " * 1000}))
+    cascade = cascade_of(endless, scripted("large", "x"))
+    cascade._judge = broken
+    try:
+        await run(cascade, hold_tokens)
+    except ZeroDivisionError:
+        assert endless.running == 0
+        assert [(a.verdict, a.why) for a in cascade.attempts] == [
+            ("failed", "could not be judged (ZeroDivisionError)")
+        ]
+    else:
+        pytest.fail("a bug is not hidden")

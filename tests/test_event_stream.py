@@ -17,7 +17,7 @@ async def values_of(body: bytes, cuts: list[int], most: int = 10**6) -> list[byt
         for begin, end in pairwise(edges):
             yield body[begin:end]
 
-    return [value async for value in events(parts(), most)]
+    return [value async for said in events(parts(), most) for value in said]
 
 
 @given(

@@ -122,3 +122,14 @@ def test_whatever_an_engine_says_the_features_are_bounded(rows: list[tuple[float
     assert evidence.minimum - slack <= evidence.mean <= 0
     assert evidence.minimum <= evidence.first <= 0
     assert 0 <= evidence.margin_minimum <= evidence.margin_mean + slack <= -FLOOR + slack
+
+
+def test_tokens_that_a_grammar_forced_tell_nothing_but_the_length() -> None:
+    free = TokenLogprob("a", -0.5, (("a", -0.5), ("b", -1.5)))
+    forced = TokenLogprob('{"', 0.0, (('{"', 0.0), ("b", float("-inf"))))
+    alone, among = evidence_of([free], "stop"), evidence_of([forced, free, forced], "stop")
+    assert alone is not None
+    assert among is not None
+    assert {**among.as_dict(), "length": 0} == {**alone.as_dict(), "length": 0}
+    assert among.length == pytest.approx(math.log(4))
+    assert evidence_of([forced], "stop") is not None

@@ -139,3 +139,21 @@ def test_a_backend_is_made_without_loading_anything() -> None:
 def test_a_card_tells_what_the_configuration_says() -> None:
     card = make_backend(member("small", {"answer": "x"}, price=2)).card
     assert (card.name, card.backend, card.input_price, card.estimates) == ("small", "scripted", 2, "small")
+
+
+async def test_a_fleet_beside_another_shares_what_is_kept_and_starts_what_is_new() -> None:
+    config = Config.model_validate(
+        {"fleet": [member("small", {"answer": "x"}), member("new", {"answer": "y"})]}
+    )
+    running = fleet_of(scripted("small", "a"), scripted("large", "b"))
+    await running.start()
+    fleet = Fleet.beside(running, ["small"], config)
+    assert fleet.backends["small"] is running.backends["small"]
+    assert [fleet.status[name].state for name in ("small", "new")] == ["ready", "starting"]
+    await fleet.start()
+    running.status["small"] = MemberStatus("restarting", "it died")
+    fleet.take_over(running)
+    assert fleet.status["small"] == MemberStatus("restarting", "it died")
+    await running.drain(beside=fleet)
+    assert running.status["large"].state == "stopped"
+    assert running.status["small"].state == "restarting"

@@ -1,6 +1,7 @@
 """The gate: logistic models by stage and member, and sound at both ends."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -53,6 +54,13 @@ def test_a_model_without_one_keeps_the_prior() -> None:
     gate = Gate({"small": logistic_on("mean", 2.0, 0.0)}, {})
     assert judged(gate, "other", prior=0.3) == 0.3
     assert judged(gate, "small", is_whole=False, prior=0.3) == 0.3
+
+
+def test_an_answer_that_breaks_the_form_is_not_right_whatever_its_tokens_say() -> None:
+    gate = Gate({"small": logistic_on("mean", 2.0, 0.0)}, {})
+    broken = replace(EVIDENCE, valid=0.0)
+    assert gate.judge("small", broken, prior=0.9, is_whole=True) == 0.0
+    assert gate.judge("other", broken, prior=0.9, is_whole=True) == 0.0
 
 
 def test_the_clusters_terms_are_blended_by_their_weights() -> None:

@@ -21,7 +21,7 @@ from pinnace.models.completion import Usage
 from pinnace.router import ledger as module
 from pinnace.router.answer import Attempt
 from pinnace.router.ledger import Ledger, LedgerRow, attempts_json, has_request, read_ledger
-from pinnace.router.ledger_feedback import read_feedback
+from pinnace.router.ledger_feedback import CREATE_FEEDBACK, INSERT_FEEDBACK, Feedback, read_feedback
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_it_is_known_which_requests_were_served(ledger: Ledger, path: Path) -> N
 def first_version(path: Path) -> None:
     """A ledger as version 1 wrote it, with one row."""
     path.parent.mkdir()
-    columns = [field.name for field in fields(LedgerRow)]
+    columns = [field.name for field in fields(LedgerRow) if field.name != "key"]
     with closing(sqlite3.connect(path)) as database:
         database.execute("PRAGMA journal_mode=WAL")
         database.execute(f"CREATE TABLE requests ({', '.join(columns)})")
@@ -154,7 +154,61 @@ def test_a_ledger_of_the_first_version_is_upgraded_in_place(path: Path) -> None:
         ledger.stop()
     assert (read_ledger(path), len(read_feedback(path)[ROW.request_id])) == ([ROW] * 3, 2)
     with closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (3,)
+
+
+def second_version(path: Path) -> None:
+    """A ledger as version 2 wrote it, with one row and one rating."""
+    first_version(path)
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(CREATE_FEEDBACK)
+        database.execute(INSERT_FEEDBACK, Feedback(ROW.request_id, 1.0, 2.0, None).values())
+        database.execute("PRAGMA user_version=2")
+        database.commit()
+
+
+def test_a_ledger_of_the_second_version_can_be_read(path: Path) -> None:
+    second_version(path)
+    assert read_ledger(path) == [ROW]
+
+
+def test_a_ledger_of_the_second_version_is_upgraded_in_place_and_loses_nothing(path: Path) -> None:
+    second_version(path)
+    for _ in range(2):
+        ledger = Ledger(path)
+        ledger.start()
+        ledger.add(replace(ROW, key="alice"))
+        ledger.stop()
+        assert ledger.dropped == 0
+    assert [row.key for row in read_ledger(path)] == ["", "alice", "alice"]
+    assert [each.rating for each in read_feedback(path)[ROW.request_id]] == [1.0]
+    assert Ledger(path).spent_by_key()["alice"][0] == pytest.approx(2 * ROW.cost_usd)
+
+
+def test_an_upgrade_that_breaks_off_leaves_the_ledger_as_it_was(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second_version(path)
+    monkeypatch.setattr(module, "_ADD_KEY", "ALTER TABLE nowhere ADD COLUMN key")
+    with pytest.raises(ConfigError, match="cannot be opened"):
+        Ledger(path).start()
+    with closing(sqlite3.connect(path)) as database:
         assert database.execute("PRAGMA user_version").fetchone() == (2,)
+    assert read_ledger(path) == [ROW]
+
+
+def test_two_that_upgrade_at_once_upgrade_once(path: Path) -> None:
+    second_version(path)
+    ledgers = [Ledger(path) for _ in range(4)]
+    threads = [threading.Thread(target=ledger.start) for ledger in ledgers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    for ledger in ledgers:
+        ledger.add(replace(ROW, key="alice"))
+        ledger.stop()
+    assert [row.key for row in read_ledger(path)] == ["", *["alice"] * 4]
 
 
 def test_it_is_in_wal_mode_and_of_this_version(ledger: Ledger, path: Path) -> None:
@@ -292,7 +346,7 @@ def test_another_version_is_refused(path: Path) -> None:
     with closing(sqlite3.connect(path)) as database:
         database.execute("PRAGMA user_version=7")
     with pytest.raises(
-        ConfigError, match=re.escape(f"ledger.path: {str(path)!r} is of version 7, expected 2")
+        ConfigError, match=re.escape(f"ledger.path: {str(path)!r} is of version 7, expected 3")
     ):
         Ledger(path).start()
 
@@ -320,3 +374,34 @@ def test_reading_a_ledger_that_is_not_there_makes_none(path: Path) -> None:
         with pytest.raises(ConfigError, match="no ledger at"):
             read(path)
     assert not path.exists()
+
+
+def test_rows_wait_while_another_process_has_the_file_locked(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "BUSY_S", 0.02)
+    ledger = Ledger(path)
+    ledger.start()
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        ledger.add(ROW)
+        assert time.monotonic() - began < 0.01
+        deadline = time.monotonic() + 10
+        while "rows wait" not in caplog.text and time.monotonic() < deadline:
+            time.sleep(0.01)
+        other.rollback()
+    ledger.stop()
+    assert (ledger.dropped, read_ledger(path)) == (0, [ROW])
+
+
+def test_a_stop_waits_for_no_other_process(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BUSY_S", 0.02)
+    ledger = Ledger(path)
+    ledger.start()
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        ledger.add(ROW)
+        ledger.stop()
+        other.rollback()
+    assert (ledger.dropped, read_ledger(path)) == (1, [])

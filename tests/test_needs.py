@@ -28,6 +28,7 @@ def request(**fields: object) -> Request:
         (SHORT, card(), None),
         (request(tools=(TOOL,)), card(), "cannot call tools"),
         (request(tools=(TOOL,)), card(tools=True), None),
+        (request(tools=(TOOL,), tool_choice="none"), card(), None),
         (request(response_format={"type": "json_schema"}), card(), "cannot be held to a JSON schema"),
         (request(response_format={"type": "json_object"}), card(), "cannot be held to a JSON schema"),
         (request(response_format={"type": "json_object"}), card(json_schema=True), None),
@@ -51,3 +52,9 @@ def test_a_prompt_that_is_surely_too_long_strikes_out() -> None:
 
 def test_a_token_is_guessed_at_four_characters_and_a_turn_at_four_tokens() -> None:
     assert prompt_tokens(Request((Message("system", "x" * 8), Message("user", "y" * 5)))) == 3 + 8
+
+
+def test_tools_and_schemas_are_part_of_the_prompt() -> None:
+    wide = request(tools=({"type": "function", "function": {"name": "x", "description": "y" * 4000}},))
+    assert prompt_tokens(wide) > prompt_tokens(SHORT) + 1000
+    assert prompt_tokens(request(response_format={"type": "json_object"})) > prompt_tokens(SHORT)

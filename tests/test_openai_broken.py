@@ -9,7 +9,7 @@ from router_fixtures import ASKED, failure_of
 from stand_in_remote import DONE, choice, event, hang, logprobs, pause, reset, words
 
 from pinnace.errors import BackendError, BackendTimeoutError, BackendUnavailableError
-from pinnace.models import openai_backend as module
+from pinnace.models import openai_call as module
 from pinnace.models.completion import Usage
 from pinnace.models.event_stream import LINE_BYTES
 

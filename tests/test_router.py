@@ -1,8 +1,11 @@
 """The router: estimates worked out by hand, needs that strike out, and the routes that follow."""
 
+import asyncio
 import logging
+import threading
 from collections.abc import Generator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from pinnace.config import AnyPolicy, BudgetPolicy, FloorPolicy, Policy
 from pinnace.errors import NoCapableModelError, StateError
 from pinnace.models.card import ModelCard, card_of
 from pinnace.models.completion import Message, Request, Usage
+from pinnace.router.calibration_rows import CalibrationRows
 from pinnace.router.clusters import Clusters
 from pinnace.router.embedding_queue import EmbeddingQueue
 from pinnace.router.escalation import EscalationGains
@@ -112,6 +116,16 @@ async def test_the_model_that_was_named_alone_is_asked(router: Router) -> None:
     assert (route.rungs, route.strategy, route.why) == ((Rung("small"),), "pinned", "the request names small")
 
 
+async def test_a_named_model_of_which_only_averages_are_known_needs_no_embedding(router: Router) -> None:
+    strange = card("strange", 7)
+    read = router.decide(np.array([1.0, 0.0]), SUM, [SMALL, strange], pinned="strange")
+    router.stop()
+    route = await router.route(SUM, [SMALL, strange], pinned="strange")
+    assert (route.rungs, route.strategy, route.why) == (read.rungs, read.strategy, read.why)
+    assert route.estimates == (read.estimates[1],)
+    assert (route.clusters, route.familiarity, route.embed_s) == ((), 0.0, 0.0)
+
+
 async def test_the_model_that_was_named_must_be_able_too(router: Router) -> None:
     with pytest.raises(NoCapableModelError, match=r"small: cannot call tools$"):
         await router.route(TOOLS, [SMALL, replace(LARGE, tools=True)], pinned="small")
@@ -154,7 +168,7 @@ def test_the_order_of_the_fleet_changes_no_route() -> None:
 def test_confidence_is_the_mean_over_the_choices() -> None:
     router = router_of()
     route = router.decide(np.array([0.0, 1.0]), CAPITAL, [SMALL, LARGE])
-    blank = Evidence(**dict.fromkeys(FEATURES, 0.0))
+    blank = Evidence(**dict.fromkeys(FEATURES, 0.0) | {"valid": 1.0})
     evidence = [replace(blank, mean=-0.5), replace(blank, mean=-1.0)]
     expected = (sigmoid(2 - 4 * 0.5) + sigmoid(2 - 4 * 1.0)) / 2
     for is_whole in (True, False):
@@ -164,7 +178,7 @@ def test_confidence_is_the_mean_over_the_choices() -> None:
 def test_without_a_gate_the_estimate_is_the_confidence() -> None:
     router = router_of()
     route = router.decide(np.array([0.0, 1.0]), CAPITAL, [SMALL, LARGE])
-    blank = Evidence(**dict.fromkeys(FEATURES, 0.0))
+    blank = Evidence(**dict.fromkeys(FEATURES, 0.0) | {"valid": 1.0})
     assert router.judge(route, LARGE, [blank], is_whole=True) == pytest.approx(0.97)
 
 
@@ -305,3 +319,29 @@ def test_many_are_refused_where_one_of_them_cannot_be_served() -> None:
     features = router.features(["a", "b"], np.eye(2))
     with pytest.raises(NoCapableModelError, match="no model of the fleet can serve request 1"):
         router.decide_many(features, [CAPITAL, TOOLS], [SMALL, LARGE])
+
+
+@pytest.mark.parametrize("policy", [FLOOR, BudgetPolicy(mode="budget", usd_per_1k=1.5)])
+async def test_what_is_picked_for_a_new_fleet_is_picked_once_and_beside_the_event_loop(
+    policy: AnyPolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picked: list[str] = []
+    pick = CalibrationRows.rate_table
+
+    def told(*arguments: Any) -> Any:
+        picked.append(threading.current_thread().name)
+        return pick(*arguments)
+
+    monkeypatch.setattr(CalibrationRows, "rate_table", told)
+    router = router_of(policy=policy)
+    router.start()
+    router.prepare([SMALL, LARGE])
+    picked.clear()
+    fewer = [SMALL, card("middle", 10, estimates="large")]
+    routes = await asyncio.gather(*(router.route(CAPITAL, fewer) for _ in range(5)))
+    assert len(picked) == 1
+    assert threading.main_thread().name not in picked
+    await router.route(CAPITAL, fewer)
+    assert len(picked) == 1
+    assert len({route.rungs for route in routes}) == 1
+    router.stop()

@@ -100,7 +100,7 @@ async def test_a_path_that_is_not_there_is_404() -> None:
         response = await http.get("/v1/nothing")
     assert response.status_code == 404
     assert error_of(response) == {
-        "message": "There is no such path here; see GET /v1/models and POST /v1/chat/completions.",
+        "message": "There is no such path here; GET /openapi.json lists those that there are.",
         "type": "invalid_request_error",
         "param": None,
         "code": "not_found",

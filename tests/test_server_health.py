@@ -71,8 +71,8 @@ async def test_metrics_count_requests_tokens_cost_and_escalations() -> None:
         await chat(place, messages=ASK_HARD)
         await chat(place, messages=ASK_HARD, stream=True)
         seen = await metrics_of(place)
-    assert seen["pinnace_requests_total", "200", "small"] == 1
-    assert seen["pinnace_requests_total", "200", "large"] == 2
+    assert seen["pinnace_requests_total", "200", "small", "cascade"] == 1
+    assert seen["pinnace_requests_total", "200", "large", "cascade"] == 2
     assert seen["pinnace_escalations_total", "large"] == 2
     assert seen["pinnace_tokens_total", "completion", "large"] == 6
     assert seen["pinnace_tokens_total", "prompt", "small"] == 6 + 7 + 7
@@ -90,10 +90,10 @@ async def test_metrics_count_refusals_and_failures_without_what_clients_sent() -
         place.app.close(retry_after=1)
         await chat(place)
         seen = await metrics_of(place)
-    assert seen["pinnace_requests_total", "404", "none"] == 1
-    assert seen["pinnace_requests_total", "400", "none"] == 1
-    assert seen["pinnace_requests_total", "503", "only"] == 1
-    assert seen["pinnace_requests_total", "503", "none"] == 1
+    assert seen["pinnace_requests_total", "404", "none", "none"] == 1
+    assert seen["pinnace_requests_total", "400", "none", "none"] == 1
+    assert seen["pinnace_requests_total", "503", "only", "pinned"] == 1
+    assert seen["pinnace_requests_total", "503", "none", "none"] == 1
     assert seen["pinnace_refusals_total", "draining"] == 1
     assert not any("made-up-by-a-client" in label for key in seen for label in key)
 

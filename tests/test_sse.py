@@ -52,11 +52,11 @@ def test_any_text_comes_back_through_a_parser(texts: list[str]) -> None:
 def test_any_deltas_make_up_the_same_answer_streamed_and_whole(
     pieces: list[tuple[int, str]], with_usage: bool
 ) -> None:
-    chunks = Chunks("id", 1, "small", top_logprobs=None, with_usage=with_usage)
+    chunks = Chunks("id", 1, "small", top_logprobs=None, with_usage=with_usage, choices=3)
     whole = Completion("id", 1, choices=3, top_logprobs=None)
     deltas = [Delta(text, index) for index, text in pieces]
     deltas += [Delta(index=index, finish_reason="length") for index in range(3)]
-    stream = chunks.opening(3)
+    stream = chunks.opening()
     for delta in deltas:
         stream += chunks.delta(delta)
         whole.add(delta)

@@ -1,5 +1,6 @@
 """Validity: JSON and tool calls against what the request asked for."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -62,6 +63,19 @@ def test_one_bad_call_spoils_the_answer() -> None:
     assert not is_valid("", (good, ToolCall("find", "{")), TOOLS)
 
 
+def test_calls_are_those_that_were_asked_for() -> None:
+    good = ToolCall("find", '{"city": "Oslo"}')
+    one = replace(TOOLS, parallel_tool_calls=False)
+    assert is_valid("", (good,), one)
+    assert not is_valid("", (good, good), one)
+    assert not is_valid("", (good,), replace(TOOLS, tool_choice="none"))
+    other = {"type": "function", "function": {"name": "lose"}}
+    named = replace(TOOLS, tools=(*TOOLS.tools, other), tool_choice=other)
+    assert not is_valid("", (good,), named)
+    assert is_valid("", (ToolCall("lose", "{}"),), named)
+    assert not is_valid("It is in Oslo.", (), named)
+
+
 def test_a_tool_without_parameters_takes_no_arguments_text() -> None:
     bare = Request(ASKED, tools=({"type": "function", "function": {"name": "now"}},))
     assert is_valid("", (ToolCall("now", ""),), bare)
@@ -92,7 +106,8 @@ def test_calls_are_put_together_from_their_pieces() -> None:
         ([1, 2], {"type": "array", "items": {"type": "integer"}}, True),
         (1, {"anyOf": [{"type": "string"}, {"type": "integer"}]}, True),
         (None, {"anyOf": [{"type": "string"}, {"type": "integer"}]}, False),
-        ("x", {"minLength": 9}, True),
+        ("x", {"minLength": 9}, False),
+        ("x", {"format": "email"}, True),
         ("x", {"type": "of-the-future"}, True),
         ("x", True, True),
         ("x", False, False),

@@ -100,7 +100,30 @@ REFUSED: list[tuple[dict[str, Any], str, str, str]] = [
         "unknown_parameter",
         "unknown field; did you mean 'content'?",
     ),
-    ({"logit_bias": {"1": 2}}, "logit_bias", "unsupported_parameter", "not supported yet: leave it out"),
+    (
+        {"logit_bias": {"the": 2}},
+        "logit_bias",
+        "invalid_value",
+        "expected every key to be a token id such as '42', got {'the': 2}",
+    ),
+    (
+        {"logit_bias": {"1": 101}},
+        "logit_bias",
+        "invalid_value",
+        "expected every bias to be a number from -100 to 100, got {'1': 101}",
+    ),
+    (
+        {"logit_bias": {"1": True}},
+        "logit_bias",
+        "invalid_value",
+        "expected every bias to be a number from -100 to 100, got {'1': True}",
+    ),
+    (
+        {"logit_bias": [1]},
+        "logit_bias",
+        "invalid_value",
+        "expected at most 300 token ids, each with a number, got [1]",
+    ),
     ({"store": True}, "store", "unsupported_parameter", "not supported yet: leave it out or send false"),
     ({"functions": [{}]}, "functions", "unsupported_parameter", "not supported yet: leave it out"),
     (

@@ -32,6 +32,7 @@ from pinnace.bench.stock import Stock, StockEngine
 from pinnace.bench.worker import Worker
 from pinnace.config import Config, VllmMember
 from pinnace.models.completion import Message, Request
+from pinnace.models.supervisor import plain
 from pinnace.models.vllm_backend import VllmBackend
 from pinnace.models.weights import default_cache, resolve_weights
 from pinnace.router.dispatch import AUTO, Dispatcher
@@ -144,7 +145,7 @@ async def opened(
     house: House, plan: Plan, environ: Mapping[str, str], scratch: Path, watch: Watch
 ) -> AsyncGenerator[list[Side], None]:
     """Every side that `plan` asks for, ready; their processes end with the block."""
-    (backend,) = house.dispatcher.fleet.backends.values()
+    backend = plain(*house.dispatcher.fleet.backends.values())
     assert isinstance(backend, VllmBackend)
     engine: Any = backend._engine  # pyright: ignore[reportPrivateUsage]
     tokenizer = backend._tokenizer  # pyright: ignore[reportPrivateUsage]

@@ -19,9 +19,8 @@ from pinnace.bench.direct import Direct
 from pinnace.bench.load import Load, Measured, load_of
 from pinnace.bench.settings import settings_in_force
 from pinnace.bench.worker import Worker, answer_lines
+from pinnace.models.engine_process import shut_down
 from pinnace.models.tokens import ChatTokenizer
-
-SHUTDOWN_S = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +85,7 @@ class _Engine:
         """Stop the engine and its processes."""
         engine, self._engine = self._engine, None
         if engine is not None:
-            if engine.output_handler is not None:
-                engine.output_handler.cancel()  # else it reports the shutdown as a failure
-            engine.shutdown(timeout=SHUTDOWN_S)
-            engine.shutdown = _is_shut_down  # its finalizer calls it again
-
-
-def _is_shut_down() -> None:
-    """Nothing is left to shut down."""
+            self._runner.run(shut_down(engine))
 
 
 def main() -> None:

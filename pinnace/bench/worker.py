@@ -18,6 +18,7 @@ from pinnace.errors import BackendUnavailableError, PinnaceError
 
 LONGEST_LINE = 2**24
 PATIENCE_S = 30.0
+AGAIN_S = 2.0
 LAST_WORDS = 4000
 
 
@@ -72,12 +73,22 @@ class Worker:
         """End the child: interrupt what it does, let it clean up, and kill it where it does not."""
         assert self._process.stdin is not None
         self._process.stdin.close()
-        if self._is_busy and self._process.returncode is None:
-            self._process.send_signal(signal.SIGINT)
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._process.wait(), PATIENCE_S)
+            async with asyncio.timeout(PATIENCE_S):
+                await self._ended()
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)  # itself, or children that it left behind
+        await self._process.wait()
+
+
+    async def _ended(self) -> None:
+        """Wait for the end, and interrupt a busy child again and again: it may be deaf for a moment."""
+        while self._is_busy:
+            with suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGINT)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._process.wait(), AGAIN_S)
+                return
         await self._process.wait()
 
 

@@ -33,6 +33,7 @@ COMMANDS = (
     "ask",
     "route",
     "models",
+    "keys",
     "fit",
     "rate",
     "evaluate",

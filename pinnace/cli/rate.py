@@ -11,7 +11,7 @@ from pinnace.router.ledger import Ledger, has_request
 
 @app.command()
 def rate(
-    request_id: Annotated[str, typer.Argument(help="The request, as x-request-id names it.")],
+    request_id: Annotated[str, typer.Argument(help="The answer, by its `id`.")],
     rating: Annotated[float, typer.Argument(min=0, max=1, help="From 0 (useless) to 1 (right).")],
     comment: Annotated[
         str | None, typer.Option(help="Kept only where the ledger stores text (ledger.store_text).")

@@ -1,5 +1,6 @@
 """`pinnace serve`: start the fleet and the endpoint."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -23,7 +24,7 @@ def serve(
     """
     from pinnace.router.dispatch import Dispatcher
     from pinnace.server.logs import set_up_logging
-    from pinnace.server.serving import run_server
+    from pinnace.server.serving import Source, run_server
 
     set_up_logging()
     found = read_config(config)
@@ -31,4 +32,5 @@ def serve(
     server = found.server.model_copy(
         update={key: value for key, value in chosen.items() if value is not None}
     )
-    raise SystemExit(run_server(Dispatcher.from_config(found), server))
+    source = Source(found, partial(read_config, config))
+    raise SystemExit(run_server(Dispatcher.from_config(found), server, source))

@@ -5,44 +5,60 @@ from the environment; a fleet member marked `optional` whose variables are not s
 named in `Config.absent`. No message quotes a secret. Knows nothing of how any section is used.
 """
 
+from pinnace.config.admin import Admin
 from pinnace.config.config import Config
 from pinnace.config.document import MAX_BYTES
+from pinnace.config.embedding import EmbeddingModel
 from pinnace.config.explore import Explore
 from pinnace.config.fleet import (
+    Breaker,
     Engine,
     FleetMember,
     Member,
     OpenAIMember,
     Price,
+    Retries,
     Sampling,
     ScriptedMember,
     ScriptedReply,
     Timeouts,
     VllmMember,
 )
+from pinnace.config.keys import Key, PriorityName, ResponseCache
 from pinnace.config.ledger import Ledger
 from pinnace.config.loading import DEFAULT_PATH, load_config, parse_config
 from pinnace.config.policy import AnyPolicy, BudgetPolicy, FloorPolicy, Policy
 from pinnace.config.router import Router
 from pinnace.config.section import Secret, Section
+from pinnace.config.seeing import Energy, LogFormat, LogLevel, Tracing
 from pinnace.config.server import Limits, Server
 
 __all__ = [
     "DEFAULT_PATH",
     "MAX_BYTES",
+    "Admin",
     "AnyPolicy",
+    "Breaker",
     "BudgetPolicy",
     "Config",
+    "EmbeddingModel",
+    "Energy",
     "Engine",
     "Explore",
     "FleetMember",
     "FloorPolicy",
+    "Key",
     "Ledger",
     "Limits",
+    "LogFormat",
+    "LogLevel",
     "Member",
     "OpenAIMember",
     "Policy",
     "Price",
+    "PriorityName",
+    "ResponseCache",
+    "Retries",
     "Router",
     "Sampling",
     "ScriptedMember",
@@ -51,6 +67,7 @@ __all__ = [
     "Section",
     "Server",
     "Timeouts",
+    "Tracing",
     "VllmMember",
     "load_config",
     "parse_config",

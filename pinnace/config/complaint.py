@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pinnace.config.policy import MODES, POLICY_KEYS
 from pinnace.config.section import Section
 
-_SECRET = {"api_key", "api_keys", "base_url"}
+_SECRET = {"api_key", "api_keys", "base_url", "sha256"}
 """Keys whose values no message may quote."""
 
 

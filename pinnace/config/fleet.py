@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from pinnace.config.section import Secret, Section
+from pinnace.config.seeing import Energy
 
 _ADDRESS = re.compile(r"https?://([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[!-~]*)?")
 
@@ -28,7 +29,8 @@ class Member(Section):
     """What every fleet member has, whatever runs it.
 
     `estimates` names the router state's column that describes this model, where that is not its own
-    name: a fresh large model borrows those of a measured one until it has rows of its own.
+    name: a fresh large model borrows those of a measured one until it has rows of its own. `max_running` and
+    `max_tokens_in_flight` bound what this model has at once, of which `max_waiting` more may wait for it.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$")
@@ -38,16 +40,29 @@ class Member(Section):
     json_schema: bool = False
     optional: bool = False
     sampling: Sampling = Sampling()
+    max_running: int | None = Field(default=None, ge=1)
+    max_waiting: int = Field(default=16, ge=0)
+    max_tokens_in_flight: int | None = Field(default=None, ge=1)
     estimates: str | None = None
+    energy: Energy | None = None
 
 
 class Engine(Section):
-    """Settings of one in-process vLLM engine. `compiled` left at None compiles on a GPU only."""
+    """Settings of one in-process vLLM engine. `compiled` left at None compiles on a GPU only.
+
+    `flat` lets small steps on CPU take the flat decoder (`pinnace.models.flat_decoder`), to the same bits.
+
+    `first_token_s` and `stall_s` bound its waits as a remote backend's; None waits until the request's own
+    deadline, since an engine that is busy with many requests is slow and not broken.
+    """
 
     dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
     compiled: bool | None = None
     kv_cache_mib: int = Field(default=1024, ge=64)
     max_sequences: int = Field(default=64, ge=1, le=1024)
+    flat: bool = True
+    first_token_s: float | None = Field(default=None, gt=0)
+    stall_s: float | None = Field(default=None, gt=0)
 
 
 class VllmMember(Member):
@@ -59,6 +74,8 @@ class VllmMember(Member):
     backend: Literal["vllm"]
     system: str | None = Field(default=None, min_length=1, max_length=4096)
     weights: tuple[str, ...] = Field(min_length=1)
+    tools: bool = True
+    json_schema: bool = True
     engine: Engine = Engine()
 
 
@@ -70,14 +87,51 @@ class Timeouts(Section):
     stall_s: float = Field(default=30, gt=0)
 
 
+class Retries(Section):
+    """Retries of one remote backend, all before its first token: `most` per request.
+
+    Of all of a window they are at most `share` of its requests, or `floor` where that is more. The wait is
+    random below a bound that doubles from `base_s` to `longest_s`, and what the server asks for by
+    `Retry-After`, unless that is more than `longest_retry_after_s`: then it is not asked again.
+    """
+
+    most: int = Field(default=2, ge=0, le=10)
+    share: float = Field(default=0.2, ge=0, le=1)
+    floor: int = Field(default=3, ge=0)
+    window_s: float = Field(default=10, gt=0)
+    base_s: float = Field(default=0.25, ge=0)
+    longest_s: float = Field(default=4, ge=0)
+    longest_retry_after_s: float = Field(default=20, ge=0)
+
+
+class Breaker(Section):
+    """When a remote backend is left alone: `failures` among its last `votes` requests within `window_s`, and
+    `ratio` of them all. It rests for `rest_s`, and twice as long each time that the probe after it fails."""
+
+    failures: int = Field(default=5, ge=1)
+    ratio: float = Field(default=0.5, gt=0, le=1)
+    votes: int = Field(default=100, ge=1)
+    window_s: float = Field(default=30, gt=0)
+    rest_s: float = Field(default=5, gt=0)
+    longest_rest_s: float = Field(default=60, gt=0)
+
+
 class OpenAIMember(Member):
-    """A model behind any OpenAI-compatible server."""
+    """A model behind any OpenAI-compatible server.
+
+    `connections` is how many it may have at once; `max_tokens_field` is what the server calls the cap on an
+    answer, which is found out by itself where the server says that it does not know the one given.
+    """
 
     backend: Literal["openai"]
     base_url: str
     api_key: Secret | None = None
     model: str
     timeouts: Timeouts = Timeouts()
+    retries: Retries = Retries()
+    breaker: Breaker = Breaker()
+    connections: int = Field(default=256, ge=1, le=4096)
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     tools: bool = True
     json_schema: bool = True
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pinnace.config import Member, Sampling
+from pinnace.config import Energy, Member, Sampling
 from pinnace.models.completion import Usage
 
 
@@ -11,7 +11,8 @@ class ModelCard:
     """One fleet member as the router sees it.
 
     Prices are USD per million tokens. `context_window` is in tokens, None where it is not known.
-    `estimates` is the router state's column that describes this model.
+    `estimates` is the router state's column that describes this model, and `energy` what its operator
+    declares that its tokens take.
     """
 
     name: str
@@ -23,6 +24,7 @@ class ModelCard:
     json_schema: bool
     sampling: Sampling
     estimates: str
+    energy: Energy | None = None
 
     @property
     def is_remote(self) -> bool:
@@ -46,4 +48,5 @@ def card_of(member: Member, *, backend: str, context_window: int | None = None) 
         json_schema=member.json_schema,
         sampling=member.sampling,
         estimates=member.estimates or member.name,
+        energy=member.energy,
     )

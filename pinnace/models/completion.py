@@ -28,6 +28,12 @@ class Request:
     A sampling field left at None takes the model card's default. `top_logprobs` is how many
     alternatives per position to return (0: the chosen token's log-probability alone; None: none).
     `is_read_whole` says that nobody looks at the answer before its end, so that deltas may be long.
+    `deadline` is the moment of `time.monotonic` at which the request's time is over; nothing puts it off.
+    `trace_headers` are the `traceparent` and `tracestate` of its trace, for whoever is asked on its behalf.
+    `is_raw` says that the one message is text to go on with, not a turn of a chat: a backend that can leaves
+    the chat template away.
+    `priority` is 0 for interactive requests and 1 for batch. `caller` names the API key that asks, and only
+    models in `allowed` may answer it (None: all).
     """
 
     messages: tuple[Message, ...]
@@ -42,9 +48,17 @@ class Request:
     seed: int | None = None
     top_logprobs: int | None = None
     is_read_whole: bool = False
+    is_raw: bool = False
+    priority: int = 0
+    caller: str = ""
+    allowed: frozenset[str] | None = None
     tools: tuple[Mapping[str, Any], ...] = ()
     tool_choice: str | Mapping[str, Any] | None = None
+    parallel_tool_calls: bool = True
     response_format: Mapping[str, Any] | None = None
+    logit_bias: Mapping[int, float] = field(default_factory=dict[int, float])
+    deadline: float | None = None
+    trace_headers: tuple[tuple[str, str], ...] = ()
 
     def text(self) -> str:
         """What the router embeds: the last user turn, or all turns where there is none."""

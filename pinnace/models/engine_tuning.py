@@ -1,13 +1,22 @@
-"""What we make quicker in a vLLM engine on CPU, where the likeliest tokens of every step are asked for.
+"""What we make quicker in a vLLM engine on CPU: small steps, and the likeliest tokens of every step.
 
 Every judged answer needs log-probabilities, and stock vLLM slows a loaded CPU engine by a twentieth for
-them (docs/log.md). Both ends are helped here: the engine's process, through vLLM's worker extension,
-and ours, where each token's text is asked for again and again. Neither changes an answer.
+them (docs/log.md); and small steps are mostly dispatch. Both ends are helped here: the engine's process,
+through vLLM's worker extension, and ours, where each token's text is asked for again and again. Neither
+changes an answer.
 """
 
 import importlib
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
+
+from pinnace.models.engine_process import ProcessExtension
+from pinnace.models.engine_seeds import Rewindable
+from pinnace.models.flat_decoder import FlatDecoder
+from pinnace.models.flat_layers import UnlikeError
+
+log = logging.getLogger(__name__)
 
 EXTENSION = "pinnace.models.engine_tuning.WorkerExtension"
 BLOCK = 128
@@ -17,7 +26,7 @@ ROWS = 8
 of a whole batch are new pages from the system in every step."""
 
 
-class WorkerExtension:
+class WorkerExtension(ProcessExtension):
     """Mixed into vLLM's worker, in the engine's process; called over `collective_rpc`."""
 
     model_runner: Any
@@ -31,6 +40,20 @@ class WorkerExtension:
         sampler = self.model_runner.sampler
         sampler.compute_logprobs = kept
         sampler.gather_logprobs = gather_logprobs
+
+    def flatten_decoder(self) -> str | None:
+        """Have small steps take the flat decoder; else why not, in a few words."""
+        try:
+            decoder = FlatDecoder(self.model_runner)
+        except UnlikeError as error:
+            return str(error)
+        self.model_runner.model.model.forward = decoder
+        return None
+
+    def rewind_seeds(self) -> None:
+        """Let seeded requests wind back (`pinnace.models.engine_seeds`)."""
+        batch = self.model_runner.input_batch
+        batch.generators = Rewindable(batch.generators)
 
 
 def kept(logits: Any) -> Any:
@@ -80,9 +103,16 @@ def top_tokens(logits: Any, count: int) -> tuple[Any, Any]:
     return best, where.gather(-1, at // BLOCK) * BLOCK + at % BLOCK
 
 
-async def quicken(engine: Any) -> None:
-    """Tune a started engine that was made with `worker_extension_cls=EXTENSION`."""
+async def quicken(engine: Any, *, is_flat: bool = True) -> None:
+    """Tune a started engine that was made with `worker_extension_cls=EXTENSION`.
+
+    :param is_flat: whether small steps take the flat decoder, where the model is one that it knows.
+    """
+    if is_flat:
+        (why_not,) = await engine.collective_rpc("flatten_decoder")
+        log.info("the flat decoder is %s", "in use" if why_not is None else f"not for this model: {why_not}")
     await engine.collective_rpc("gather_logprobs_in_parts")
+    await engine.collective_rpc("rewind_seeds")
     tokenizer = engine.output_processor.tokenizer
     tokenizer.decode = remembering(tokenizer.decode)
 

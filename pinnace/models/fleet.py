@@ -2,33 +2,27 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from pinnace.config import Config, FleetMember, OpenAIMember, ScriptedMember, VllmMember
 from pinnace.errors import BackendError, BackendUnavailableError, UnknownModelError, WeightsError
 from pinnace.models.backend import Backend
 from pinnace.models.card import ModelCard
+from pinnace.models.gated import gated
+from pinnace.models.member_status import MemberStatus
+from pinnace.models.recarded import Recarded, engine_of
 from pinnace.models.scripted import ScriptedBackend
+from pinnace.models.supervisor import Supervisor, supervisor_of
 
 log = logging.getLogger(__name__)
-
-State = Literal["starting", "ready", "failed", "absent", "stopped"]
-
-
-@dataclass(frozen=True, slots=True)
-class MemberStatus:
-    """What a member is doing, and why where it cannot serve."""
-
-    state: State
-    detail: str = ""
 
 
 class Fleet:
     """Backends by name in configured order, with the state of each.
 
-    One member that fails to start is left out and says why in `status`; the others serve.
+    One member that fails to start is left out and says why in `status`; the others serve. Local engines are
+    supervised: one that dies is `restarting` until it serves again.
     """
 
     def __init__(self, backends: Mapping[str, Backend], absent: Mapping[str, str] | None = None) -> None:
@@ -39,8 +33,23 @@ class Fleet:
     @classmethod
     def from_config(cls, config: Config) -> "Fleet":
         """Make the backends of `router.yaml`; nothing is loaded until `start`."""
-        backends = {member.name: make_backend(member) for member in config.fleet}
-        return cls(backends, config.absent)
+        return cls({m.name: make_backend(m) for m in config.fleet}, config.absent)
+
+    @classmethod
+    def beside(
+        cls, running: "Fleet", kept: Iterable[str], config: Config, *, recarded: Iterable[str] = ()
+    ) -> "Fleet":
+        """The same, with the engines of `running` for the members `kept`, which run on.
+
+        :param recarded: those of `kept` whose price, bounds or whatever else is said of them have changed.
+        """
+        same = {name: running.backends[name] for name in kept}
+        for member in config.fleet:
+            if member.name in recarded and (engine := engine_of(same.get(member.name))) is not None:
+                same[member.name] = gated(member, Recarded(engine, member))
+        fleet = cls({m.name: same.get(m.name) or make_backend(m) for m in config.fleet}, config.absent)
+        fleet.status |= {name: running.status[name] for name in same}
+        return fleet
 
     async def start(self) -> None:
         """Start every member.
@@ -52,7 +61,8 @@ class Fleet:
         for name, why in ((name, s.detail) for name, s in self.status.items() if s.state == "absent"):
             log.info("fleet serves without %s: %s", name, why)
         for name, backend in self.backends.items():
-            await self._start_one(name, backend)
+            if self.status[name].state == "starting":
+                await self._start_one(name, backend)
         if not self.is_ready():
             reasons = "; ".join(f"{name}: {status.detail}" for name, status in self.status.items())
             raise BackendError(f"no fleet member can serve: {reasons}")
@@ -66,10 +76,28 @@ class Fleet:
         else:
             log.info("%s is ready", name)
             self.status[name] = MemberStatus("ready")
+            self._listen(name, backend)
 
-    async def drain(self) -> None:
-        """Let every member finish what runs, and give its resources back."""
-        ready = [name for name in self.backends if self.status[name].state in ("ready", "starting")]
+    def take_over(self, running: "Fleet") -> None:
+        """From now on hear of the members that are shared with `running`, in its place."""
+        for name, backend in self.backends.items():
+            if engine_of(running.backends.get(name)) is engine_of(backend):
+                self.status[name] = running.status[name]
+                self._listen(name, backend)
+
+    def _listen(self, name: str, backend: Backend) -> None:
+        """Have a supervised member tell of its deaths and restarts."""
+        supervisor = supervisor_of(backend)
+        if supervisor is not None:
+            supervisor.tell = partial(self.status.__setitem__, name)
+
+    async def drain(self, *, beside: "Fleet | None" = None) -> None:
+        """Let every member finish what runs, and give its resources back; those of `beside` run on."""
+        running = ("ready", "starting", "restarting")
+        ready = [name for name in self.backends if self.status[name].state in running]
+        if beside is not None:
+            ours, theirs = self.backends, beside.backends
+            ready = [name for name in ready if engine_of(theirs.get(name)) is not engine_of(ours[name])]
         await asyncio.gather(*(self.backends[name].drain() for name in ready))
         self.status |= {name: MemberStatus("stopped") for name in ready}
 
@@ -100,13 +128,13 @@ class Fleet:
 
 def make_backend(member: FleetMember) -> Backend:
     """The backend that runs `member`; the heavy ones are imported only when the fleet has them."""
-    return _MAKERS[type(member)](member)
+    return gated(member, _MAKERS[type(member)](member))
 
 
 def _vllm(member: VllmMember) -> Backend:
     from pinnace.models.vllm_backend import VllmBackend
 
-    return VllmBackend(member)
+    return Supervisor(VllmBackend(member))
 
 
 def _openai(member: OpenAIMember) -> Backend:

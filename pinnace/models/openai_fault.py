@@ -7,12 +7,55 @@ import json
 from http import HTTPStatus
 from typing import Any, cast
 
-from pinnace.errors import BackendError, BackendUnavailableError, ContextTooLongError
+from pinnace.errors import BackendError, BackendUnavailableError, ContextTooLongError, RequestError
 
 BODY_BYTES = 4096
 _LONGEST = 200
 _REFUSED_KEY = (401, 403)
 _TOO_LONG = "context_length_exceeded"
+_TRANSIENT = (408, 429, 500, 502, 503, 504)
+_BROKEN_BELOW_500 = (401, 403, 404, 408)
+_REFUSES_A_FIELD = (400, 422)
+_REFUSALS = ("support", "unknown", "unrecognized", "not permitted", "unexpected", "instead")
+
+
+class AttemptError(Exception):
+    """How one attempt failed: `error` is what the request ends with if it was the last.
+
+    :param is_transient: whether asking again may help.
+    :param retry_after_s: for how long the server asks to be left alone.
+    :param is_alive: the server works, and it is this request that it does not answer.
+    :param field: the field of the request that the server does not know, where it says so.
+    """
+
+    def __init__(
+        self,
+        error: BackendError | RequestError,
+        *,
+        is_transient: bool = False,
+        retry_after_s: float | None = None,
+        is_alive: bool = False,
+        field: str | None = None,
+    ) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.is_transient = is_transient
+        self.retry_after_s = retry_after_s
+        self.is_alive = is_alive
+        self.field = field
+
+
+def fault_of_status(
+    name: str, status: int, body: bytes, secret: str, *, retry_after_s: float | None, max_tokens_field: str
+) -> AttemptError:
+    """What an answer with an error status means for the attempt; see `error_of_status`."""
+    return AttemptError(
+        error_of_status(name, status, body, secret),
+        is_transient=status in _TRANSIENT,
+        retry_after_s=retry_after_s,
+        is_alive=400 <= status < 500 and status not in _BROKEN_BELOW_500,
+        field=max_tokens_field if _is_refused(max_tokens_field, status, body) else None,
+    )
 
 
 def error_of_status(
@@ -38,6 +81,17 @@ def error_of_event(name: str, error: Any, secret: str) -> BackendError:
     """The error for an `error` that came in the middle of an answer."""
     message = _line(_message(error), secret)
     return BackendError(f"{name}: broke off: {message}" if message else f"{name}: broke off with an error")
+
+
+def _is_refused(field: str, status: int, body: bytes) -> bool:
+    """Whether the server says that it does not know `field`, rather than that its value is wrong."""
+    if status not in _REFUSES_A_FIELD:
+        return False
+    error = _error_in(body)
+    said = _message(error) or body.decode("utf-8", "replace")
+    if _field(error, "param") == field and _field(error, "code") == "unsupported_parameter":
+        return True
+    return field in said and any(word in said.lower() for word in _REFUSALS)
 
 
 def _phrase(status: int) -> str:

@@ -10,26 +10,34 @@ import itertools
 import logging
 import os
 import warnings
-from collections.abc import AsyncGenerator, Mapping
-from functools import partial
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
 from pinnace.config import VllmMember
-from pinnace.errors import BackendError, BackendUnavailableError, ContextTooLongError
+from pinnace.errors import BackendError, BackendUnavailableError, ContextTooLongError, RequestError
 from pinnace.models.card import card_of
-from pinnace.models.completion import Delta, FinishReason, Request, TokenLogprob, Usage
+from pinnace.models.completion import Delta, Request, Usage
 from pinnace.models.cpu_settings import cpu_settings, executor, in_environment
+from pinnace.models.deadline import unstalled
+from pinnace.models.engine_process import EXTENSION as PROCESS_EXTENSION
+from pinnace.models.engine_process import how_it_ended, shut_down, stand_apart
 from pinnace.models.engine_tuning import EXTENSION, quicken
+from pinnace.models.grammar_check import GrammarCheck
+from pinnace.models.places import due_ms
 from pinnace.models.selftest import check_text
 from pinnace.models.tokens import ChatTokenizer
+from pinnace.models.tool_stream import ToolStreams
+from pinnace.models.tool_turns import offered_tools, spoken_messages
+from pinnace.models.vllm_delta import delta_of
 from pinnace.models.weights import default_cache, resolve_weights
 
 log = logging.getLogger(__name__)
 
-_FINISH: Mapping[str, FinishReason] = {"stop": "stop", "length": "length"}
 _numbers = itertools.count()
-SHUTDOWN_S = 10
+_ending: set["asyncio.Task[None]"] = set()
+STRUCTURED_BY = "guidance"
+"""Who holds answers to grammars: it refuses what it does not know, where xgrammar lets it pass."""
 WHOLE_PIECE = 16
 """Tokens per delta where nobody reads before the end. An abort leaves fewer than this many uncharged."""
 LOADED_PIECE = 4
@@ -45,6 +53,7 @@ class VllmBackend:
         self._member = member
         self._engine: Any = None
         self._tokenizer: ChatTokenizer | None = None
+        self._grammars: GrammarCheck | None = None
         self._running = 0
 
     async def start(self) -> None:
@@ -56,6 +65,7 @@ class VllmBackend:
         """
         weights = await asyncio.to_thread(resolve_weights, self._member.weights, cache=default_cache())
         self._tokenizer = await asyncio.to_thread(ChatTokenizer, weights.folder)
+        self._grammars = GrammarCheck(self._tokenizer.plain)
         await self._start_engine(weights.folder)
         try:
             await check_text(self, weights)
@@ -64,12 +74,18 @@ class VllmBackend:
             raise
 
     async def _start_engine(self, folder: Path) -> None:
+        starting = asyncio.create_task(asyncio.to_thread(make_engine, self._member, folder))
         try:
-            self._engine = await asyncio.to_thread(make_engine, self._member, folder)
+            self._engine = await asyncio.shield(starting)
+            await stand_apart(self._engine)
+            if self._engine.vllm_config.parallel_config.worker_extension_cls == EXTENSION:
+                await quicken(self._engine, is_flat=self._member.engine.flat)
+        except asyncio.CancelledError:
+            starting.add_done_callback(_shut_down_late)
+            raise
         except Exception as error:  # vLLM raises whatever its start-up met; all of it means: not serving
+            await self.drain()
             raise BackendUnavailableError(f"{self.card.name}: the engine did not start: {error}") from error
-        if self._engine.vllm_config.parallel_config.worker_extension_cls == EXTENSION:
-            await quicken(self._engine)
         window: int = self._engine.model_config.max_model_len
         self.card = card_of(self._member, backend="vllm", context_window=window)
 
@@ -77,37 +93,71 @@ class VllmBackend:
         """Stop the engine and its processes."""
         engine, self._engine = self._engine, None
         if engine is not None:
-            if engine.output_handler is not None:
-                engine.output_handler.cancel()  # else it reports the shutdown as an engine failure
-            await asyncio.to_thread(engine.shutdown, timeout=SHUTDOWN_S)
-            engine.shutdown = _is_shut_down  # its finalizer calls it again, when the interpreter is half gone
+            await shut_down(engine)
 
-    async def stream(self, request: Request) -> AsyncGenerator[Delta, None]:
+    def is_dead(self) -> bool:
+        """Whether the engine has died by itself."""
+        return self._engine is not None and bool(self._engine.errored)
+
+    async def wait_death(self) -> str:
+        """Wait until a started engine dies; returns how, in a few words."""
+        engine = self._engine
+        assert engine is not None, "start the engine before waiting for its end"
+        await asyncio.wait({engine.output_handler})
+        return how_it_ended(engine)
+
+    def stream(self, request: Request) -> AsyncGenerator[Delta, None]:
+        """See `_stream`.
+
+        :raises BackendTimeoutError: when it takes longer than `engine` in `router.yaml` allows.
+        """
+        first_token_s, stall_s = self._member.engine.first_token_s, self._member.engine.stall_s
+        if first_token_s is None and stall_s is None:
+            return self._stream(request)
+        return unstalled(self._stream(request), self.card.name, first_token_s, stall_s)
+
+    async def _stream(self, request: Request) -> AsyncGenerator[Delta, None]:
         """Yield deltas as the engine makes them; closing the iterator aborts in the engine.
 
         A delta has one token, and more the more requests run beside it. The answer is cut to what the
         context window leaves after the prompt.
 
         :raises ContextTooLongError: when the prompt alone fills the context window.
+        :raises RequestError: when the engine cannot hold the answer to a schema, or knows no such token.
         :raises BackendUnavailableError: when the engine is not running, or dies.
         """
         if self._engine is None or self._tokenizer is None:
             raise BackendUnavailableError(f"{self.card.name}: the engine is not running")
-        prompt = await self._tokenizer.render(request.messages, self._member.system)
-        params = self._params(request, self._room(len(prompt)))
+        if request.is_raw:
+            prompt = await self._tokenizer.encode(request.messages[0].content)
+        else:
+            system = self._member.system
+            prompt = await self._tokenizer.render(spoken_messages(request, system), system)
+        room = self._room(len(prompt))
+        params = self._params(request, room, await self._grammar(request, room))
+        unpack = ToolStreams().unpacked if offered_tools(request) else None
         request_id = f"{request.id or 'request'}-{next(_numbers)}"
         tokens_input: Any = importlib.import_module("vllm.inputs").tokens_input
         spoken = 0
         self._running += 1
         try:
-            async for output in self._engine.generate(tokens_input(prompt), params, request_id):
+            due = due_ms(request.priority)
+            async for output in self._engine.generate(tokens_input(prompt), params, request_id, priority=due):
                 for piece in output.outputs:
                     spoken += len(piece.token_ids)
-                    yield _delta(piece, Usage(len(prompt), spoken))
+                    delta = delta_of(piece, Usage(len(prompt), spoken))
+                    yield unpack(delta) if unpack else delta
         except self._engine_errors() as error:
             raise BackendUnavailableError(f"{self.card.name}: the engine failed: {error}") from error
+        except self._refusals() as error:
+            param: str | None = getattr(error, "parameter", None)
+            raise RequestError(f"{self.card.name}: {error}", param=param, code="invalid_value") from error
         finally:
             self._running -= 1
+
+    async def _grammar(self, request: Request, room: int) -> str | None:
+        assert self._grammars is not None, "made with the tokenizer"
+        return await self._grammars.grammar(request, min(request.max_tokens, room))
 
     def _room(self, prompt_tokens: int) -> int:
         window = self.card.context_window
@@ -120,7 +170,7 @@ class VllmBackend:
             )
         return window - prompt_tokens
 
-    def _params(self, request: Request, room: int) -> Any:
+    def _params(self, request: Request, room: int, grammar: str | None) -> Any:
         sampling = self._member.sampling
         vllm: Any = importlib.import_module("vllm.sampling_params")
         return vllm.SamplingParams(
@@ -132,6 +182,8 @@ class VllmBackend:
             frequency_penalty=request.frequency_penalty,
             stop=list(request.stop) or None,
             seed=request.seed,
+            logit_bias=dict(request.logit_bias) or None,
+            structured_outputs=vllm.StructuredOutputsParams(grammar=grammar) if grammar else None,
             logprobs=request.top_logprobs,
             flat_logprobs=True,
             stream_interval=WHOLE_PIECE if request.is_read_whole else self._piece(),
@@ -144,6 +196,9 @@ class VllmBackend:
     def _engine_errors(self) -> tuple[type[Exception], ...]:
         exceptions: Any = importlib.import_module("vllm.v1.engine.exceptions")
         return (exceptions.EngineDeadError, exceptions.EngineGenerateError)
+
+    def _refusals(self) -> tuple[type[Exception], ...]:
+        return (importlib.import_module("vllm.exceptions").VLLMValidationError,)
 
 
 def make_engine(member: VllmMember, folder: Path) -> Any:
@@ -166,8 +221,10 @@ def _make_engine(member: VllmMember, folder: Path) -> Any:
         kv_cache_memory_bytes=member.engine.kv_cache_mib * 2**20,
         max_model_len=member.context_window,
         max_num_seqs=member.engine.max_sequences,
+        scheduling_policy="priority",
         generation_config="vllm",
-        worker_extension_cls=EXTENSION if is_cpu else "",
+        structured_outputs_config={"backend": STRUCTURED_BY},
+        worker_extension_cls=EXTENSION if is_cpu else PROCESS_EXTENSION,
         distributed_executor_backend=executor(os.environ) if is_cpu else None,
         trust_remote_code=False,
         disable_log_stats=True,
@@ -178,27 +235,9 @@ def _make_engine(member: VllmMember, folder: Path) -> Any:
         return engine.from_engine_args(args)
 
 
-def _is_shut_down() -> None:
-    """Nothing is left to shut down."""
-
-
-def _delta(piece: Any, usage: Usage) -> Delta:
-    return Delta(
-        text=piece.text,
-        index=piece.index,
-        logprobs=() if piece.logprobs is None else _logprobs(piece.logprobs),
-        finish_reason=_FINISH.get(piece.finish_reason),
-        usage=usage,
-    )
-
-
-def _logprobs(flat: Any) -> tuple[TokenLogprob, ...]:
-    return tuple(map(partial(_logprob, flat), flat.start_indices, flat.end_indices))
-
-
-def _logprob(flat: Any, start: int, end: int) -> TokenLogprob:
-    """One position of vLLM's `FlatLogprobs`: first the chosen token, then the likeliest, it among them."""
-    last = {flat.token_ids[at]: at for at in range(start, end)}
-    best = sorted(last.values(), key=flat.ranks.__getitem__)
-    top = tuple((flat.decoded_tokens[at], flat.logprobs[at]) for at in best)
-    return TokenLogprob(flat.decoded_tokens[start], flat.logprobs[start], top)
+def _shut_down_late(starting: "asyncio.Task[Any]") -> None:
+    """Give back an engine that started after nobody waited for it any more."""
+    if not starting.cancelled() and starting.exception() is None:
+        task = asyncio.create_task(shut_down(starting.result()))
+        _ending.add(task)
+        task.add_done_callback(_ending.discard)

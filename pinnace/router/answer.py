@@ -10,6 +10,20 @@ Verdict = Literal["accepted", "climbed", "failed", "abandoned"]
 
 
 @dataclass(frozen=True, slots=True)
+class Times:
+    """When an attempt ran: `began` and `ended` on the clock of `time.perf_counter`, the rest in seconds.
+
+    `waited_s` is how long the backend was waited for, all its tokens together, and `first_s` how long for
+    its first one, None where none came.
+    """
+
+    began: float = 0.0
+    ended: float = 0.0
+    waited_s: float = 0.0
+    first_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """One try of one rung, charged for every token it spent.
 
@@ -33,6 +47,7 @@ class Attempt:
     is_whole: bool = False
     evidence: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Mapping[str, float]])
     text: str | None = None
+    times: Times = Times()
 
 
 @dataclass(frozen=True, slots=True)

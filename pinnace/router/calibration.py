@@ -116,7 +116,8 @@ def calibration_errors(ranking: Ranking, draws: FloatArray, off: FloatArray, bin
 
     :param ranking: of the confidences; `off` (n,) is confidence minus score.
     """
-    return np.abs(bin_means(ranking, draws, off, bins)).mean(axis=1)
+    means = np.abs(bin_means(ranking, draws, off, bins)).mean(axis=1)
+    return np.minimum(means, 1.0)  # rounding may lift a mean of ones above one
 
 
 def bin_means(ranking: Ranking, draws: FloatArray, values: FloatArray, bins: int) -> FloatArray:

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 
-from pinnace.errors import BackendError, RequestError
+from pinnace.errors import BackendError, DeadlineExceededError, RequestError
 from pinnace.models.backend import Backend
 from pinnace.models.card import ModelCard
 from pinnace.models.completion import Request
@@ -102,7 +102,12 @@ class Cascade:
         raise self._failure
 
     async def _try(self, rung: Rung, hold_tokens: int | None) -> Draft | None:
-        """The draft of `rung`, still open, where it is good enough; else None, and the draft is charged."""
+        """The draft of `rung`, still open, where it is good enough; else None, and the draft is charged.
+
+        Where the request's deadline has passed on another rung, none is tried any more.
+        """
+        if isinstance(self._failure, DeadlineExceededError):
+            return None
         draft = self._draft(self._backends[rung.model], hold_tokens)
         draft.bar = rung.bar
         try:
@@ -112,6 +117,10 @@ class Cascade:
             return None
         except CancelledError:
             self._charge(draft, "abandoned", GONE)
+            raise
+        except Exception as error:  # our bug, in judging: the engine must not go on for nobody
+            await draft.aclose()
+            self._charge(draft, "failed", f"could not be judged ({type(error).__name__})")
             raise
         if rung.bar is None or confidence >= rung.bar:
             return draft
@@ -131,8 +140,7 @@ class Cascade:
         """Read as much of the draft as a judgement needs, and judge it."""
         nothing_to_decide = rung.bar is None and hold_tokens is not None
         await draft.hold(1 if nothing_to_decide else hold_tokens)
-        evidence = draft.evidence()
-        if evidence and (draft.is_whole or not nothing_to_decide):
+        if (draft.is_whole or not nothing_to_decide) and (evidence := draft.evidence()):
             return self._judge(draft.backend.card, evidence, draft.is_whole)
         return next((e.quality for e in self.route.estimates if e.model == rung.model), 0.5)
 
@@ -188,6 +196,7 @@ class Cascade:
             is_whole=draft.is_whole,
             evidence=draft.features(),
             text=draft.text() if verdict == "climbed" else None,
+            times=draft.times(),
         )
         if draft.attempt is None:
             draft.attempt = len(self.attempts)

@@ -1,7 +1,8 @@
 """The dispatcher: one door for the server and for agents. Route a request, run the route, write it down."""
 
+import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
 from pinnace.config import Config
@@ -13,13 +14,16 @@ from pinnace.router.answer import Event
 from pinnace.router.cascade import Cascade, Judge, asked_of
 from pinnace.router.draft import Draft
 from pinnace.router.embedder import load_embedder
+from pinnace.router.embedders import Embedders, further_embedders
 from pinnace.router.embedding_queue import EmbeddingQueue
 from pinnace.router.evidence import Evidence
 from pinnace.router.ledger import Ledger, LedgerRow, attempts_json
 from pinnace.router.needs import only_capable
 from pinnace.router.route import Route
 from pinnace.router.router import Router
+from pinnace.router.spending import Spending
 from pinnace.router.state import default_state, load_state
+from pinnace.router.watcher import Watcher
 
 AUTO = "auto"
 
@@ -27,10 +31,19 @@ AUTO = "auto"
 class Dispatcher:
     """A fleet, a router and a ledger at work together. `start` before use, `drain` after."""
 
-    def __init__(self, fleet: Fleet, router: Router, ledger: Ledger | None = None) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        router: Router,
+        ledger: Ledger | None = None,
+        embeddings: Mapping[str, EmbeddingQueue] | None = None,
+    ) -> None:
         self.fleet = fleet
         self.router = router
         self.ledger = ledger
+        self.embedders = Embedders(lambda: self.router.embeddings, embeddings)
+        self.spending = Spending()
+        self.watcher: Watcher | None = None
 
     @classmethod
     def from_config(cls, config: Config) -> "Dispatcher":
@@ -42,6 +55,7 @@ class Dispatcher:
             Fleet.from_config(config),
             make_router(config),
             Ledger(config.ledger.path, store_text=config.ledger.store_text),
+            further_embedders(config.embeddings),
         )
 
     @property
@@ -56,16 +70,24 @@ class Dispatcher:
         :raises WeightsError: when the embedder cannot be had.
         """
         if self.ledger is not None:
-            self.ledger.start()
+            self.spending.fill(await asyncio.to_thread(_opened, self.ledger))
         self.router.start()
+        self.embedders.start()
         await self.router.warm()
+        await self.embedders.warm()
         await self.fleet.start()
-        self.router.prepare(self.fleet.cards())
+        await asyncio.to_thread(self.router.prepare, self.fleet.cards())
 
     async def drain(self) -> None:
-        """Finish what runs, and give everything back."""
-        await self.fleet.drain()
+        """Finish what runs, and give everything back; the ledger is written whatever goes wrong before."""
+        try:
+            await self.fleet.drain()
+        finally:
+            await asyncio.to_thread(self._stop_threads)
+
+    def _stop_threads(self) -> None:
         self.router.stop()
+        self.embedders.stop()
         if self.ledger is not None:
             self.ledger.stop()
 
@@ -76,12 +98,13 @@ class Dispatcher:
         :raises NoCapableModelError: when no model, or not the named one, meets the request's hard needs.
         :raises BackendUnavailableError: when the named model, or the whole fleet, cannot serve.
         """
-        cards = self.fleet.cards()
+        cards = self._cards(request)
         if model != AUTO:
             self.fleet.serving(model)
-            return await self.router.route(request, cards, pinned=model)
+            return await self.router.route(request, self.fleet.cards(), pinned=model)
         if not cards:
-            raise BackendUnavailableError("no fleet member is ready")
+            whose = "" if request.allowed is None else " that this key may use"
+            raise BackendUnavailableError(f"no fleet member{whose} is ready")
         return await self.router.route(request, cards)
 
     def head_start(self, request: Request, hold_tokens: int | None = None, model: str = AUTO) -> Draft | None:
@@ -91,7 +114,7 @@ class Dispatcher:
         nobody money. The estimate, the clusters and the gate's prior follow while it runs. Hand the draft
         to `run`; close it whatever happens.
         """
-        cards = [card for card in self.fleet.cards() if model in (AUTO, card.name)]
+        cards = [card for card in self._cards(request) if model in (AUTO, card.name)]
         card = only_capable(cards, request)
         if card is None or card.is_remote:
             return None
@@ -118,6 +141,8 @@ class Dispatcher:
         judge, judged = self._judge(route), self.router.can_judge
         cascade = Cascade(request, route, self.fleet.backends, judge, judged, head_start)
         record = _Record(request, route, model)
+        if self.watcher is not None:
+            self.watcher.routed(request, route, model)
         try:
             async with aclosing(cascade.run(hold_tokens)) as events:
                 async for event in events:
@@ -125,9 +150,19 @@ class Dispatcher:
                     yield event
         finally:
             if cascade.attempts:
-                self.router.spend(route, sum(attempt.cost_usd for attempt in cascade.attempts))
+                spent_usd = sum(attempt.cost_usd for attempt in cascade.attempts)
+                self.router.spend(route, spent_usd)
+                if request.caller:
+                    self.spending.add(request.caller, spent_usd)
+            if self.watcher is not None:
+                self.watcher.served(cascade.attempts, cascade.committed)
             if self.ledger is not None:
                 self.ledger.add(record.row(cascade, store_text=self.ledger.store_text))
+
+    def _cards(self, request: Request) -> tuple[ModelCard, ...]:
+        """The models that serve, and may answer `request`."""
+        cards, allowed = self.fleet.cards(), request.allowed
+        return cards if allowed is None else tuple(card for card in cards if card.name in allowed)
 
     def _judge(self, route: Route) -> Judge:
         def judge(card: ModelCard, evidence: tuple[Evidence, ...], is_whole: bool) -> float:
@@ -177,11 +212,21 @@ class _Record:
             attempts=attempts_json(attempts, store_text=store_text),
             prompt=self._request.text() if store_text else None,
             answer="".join(self._text) if store_text else None,
+            key=self._request.caller,
         )
 
 
-def make_router(config: Config) -> Router:
-    """The router that `router.yaml` describes; reads its state, and leaves the embedder for `start`."""
+def _opened(ledger: Ledger) -> dict[str, tuple[float, float]]:
+    """Start the ledger, which may have to wait for a disk; what each key has spent by it."""
+    ledger.start()
+    return ledger.spent_by_key()
+
+
+def make_router(config: Config, embeddings: EmbeddingQueue | None = None) -> Router:
+    """The router that `router.yaml` describes; reads its state, and leaves the embedder for `start`.
+
+    :param embeddings: a queue that runs already, over the same embedder.
+    """
     state = load_state(config.router.state or default_state())
-    embeddings = EmbeddingQueue(load_embedder(config.router.embedder))
+    embeddings = embeddings or EmbeddingQueue(load_embedder(config.router.embedder))
     return Router(state, embeddings, config.router.policy, config.router.explore)

@@ -1,14 +1,17 @@
 """A draft: one backend's answer while it is being written, held back until it is judged."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from pinnace.errors import BackendError
+from pinnace.errors import BackendError, DeadlineExceededError
 from pinnace.models.backend import Backend
 from pinnace.models.completion import Delta, FinishReason, Request, TokenLogprob, Usage
+from pinnace.models.deadline import FOREVER, Watch, exceeded
 from pinnace.router.agreement import agreement
+from pinnace.router.answer import Times
 from pinnace.router.evidence import Evidence, evidence_of
 from pinnace.router.validity import gather_calls, is_valid
 
@@ -27,9 +30,13 @@ class Draft:
         self.confidence: float | None = None
         self.bar: float | None = None
         self.attempt: int | None = None
+        self._began = time.perf_counter()
+        self._waited_s = 0.0
+        self._first_s: float | None = None
         self._request = request
         self._stream = backend.stream(request)
         self._first: asyncio.Task[Delta] | None = None
+        self._deadline: Watch | None = None
         self._choices = request.n
         self._texts: dict[int, list[str]] = {}
         self._calls: dict[int, list[Mapping[str, Any]]] = {}
@@ -57,6 +64,7 @@ class Draft:
         """Read until every choice has `tokens` tokens or has finished; None reads to the end.
 
         :raises BackendError: when the backend fails, or ends before every choice has finished.
+        :raises DeadlineExceededError: when the request's time is over; what ran is aborted.
         """
         self._window = tokens
         while not self._is_enough():
@@ -76,6 +84,11 @@ class Draft:
         whole = self._evidence_of_all() if self.is_whole else map(self._held_evidence, self._tokens)
         return tuple(evidence for evidence in whole if evidence is not None)
 
+    def times(self) -> Times:
+        """When it ran, up to now."""
+        first_s = self._first_s if self._texts else None
+        return Times(self._began, time.perf_counter(), self._waited_s, first_s)
+
     def text(self) -> str:
         """The text of the first choice, as far as it was read."""
         return "".join(self._texts.get(0, ()))
@@ -94,16 +107,28 @@ class Draft:
         if self._first is not None:
             self._first.cancel()
             await asyncio.gather(self._first, return_exceptions=True)
+        self._leave_deadline()
         await self._stream.aclose()
 
     async def _next(self) -> Delta:
-        return await anext(self._stream)
+        """The backend's next delta; the time until it came is time that the backend was waited for."""
+        asked = time.perf_counter()
+        try:
+            return await anext(self._stream)
+        finally:
+            self._waited_s += time.perf_counter() - asked
+            if self._first_s is None:
+                self._first_s = self._waited_s
 
     async def _read(self) -> Delta:
         """The next delta of the backend, taken account of."""
         first, self._first = self._first, None
         try:
-            delta = await (first or self._next())
+            delta = await self._in_time(first)
+        except DeadlineExceededError:
+            if self.is_whole:  # all is said, and only the count was waited for
+                raise StopAsyncIteration from None
+            raise
         except StopAsyncIteration:
             if self.is_whole:
                 raise
@@ -113,6 +138,26 @@ class Draft:
             ) from None
         self._note(delta)
         return delta
+
+    async def _in_time(self, first: "asyncio.Task[Delta] | None") -> Delta:
+        """The next delta, or what `first` comes to, unless the request's time is over before that."""
+        if self._deadline is None:
+            self._deadline = Watch(FOREVER if self._request.deadline is None else self._request.deadline)
+        try:
+            if not self._deadline.is_over():
+                return await self._deadline.wait(first or self._next())
+        except TimeoutError:
+            pass
+        except BaseException:
+            self._leave_deadline()
+            raise
+        self._first = first
+        await self.aclose()
+        raise exceeded(self.backend.card.name)
+
+    def _leave_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.close()
 
     def _note(self, delta: Delta) -> None:
         self._tokens.setdefault(delta.index, []).extend(delta.logprobs)

@@ -4,8 +4,9 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import accumulate
 
 from pinnace.router.types import Embedder, FloatArray
 
@@ -14,7 +15,7 @@ QUIET_S = 0.015
 """How long a batch waits for another text, where the batch before it had more than one."""
 LINGER_S = 0.06
 """How long it waits in all."""
-_Waiting = tuple[str, "asyncio.Future[FloatArray]"]
+_Waiting = tuple[tuple[str, ...], "asyncio.Future[FloatArray]"]
 
 
 class EmbeddingQueue:
@@ -48,9 +49,14 @@ class EmbeddingQueue:
 
     async def embed(self, text: str) -> FloatArray:
         """The vector of `text`, of shape (dim,)."""
+        vectors = await self.embed_many((text,))
+        return vectors[0]
+
+    async def embed_many(self, texts: Sequence[str]) -> FloatArray:
+        """The vectors of `texts`, of shape (n, dim), made together; what comes next waits for all of them."""
         assert self._thread is not None, "start the queue before embedding"
         future: asyncio.Future[FloatArray] = asyncio.get_running_loop().create_future()
-        self._waiting.put((text, future))
+        self._waiting.put((tuple(texts), future))
         return await future
 
     def _work(self) -> None:
@@ -63,6 +69,8 @@ class EmbeddingQueue:
     def _gather(self, first: _Waiting) -> tuple[list[_Waiting], bool]:
         """What waits, and whether it is the last. A lone request never lingers; a crowd becomes one batch."""
         batch, is_last = [first], False
+        if _is_lot(first):
+            return batch, is_last
         until = time.monotonic() + (self.linger_s if self._has_company else 0.0)
         while len(batch) < MAX_BATCH and not is_last:
             try:
@@ -73,22 +81,37 @@ class EmbeddingQueue:
                 is_last = True
             else:
                 batch.append(waiting)
+                if _is_lot(waiting):
+                    break
         self._has_company = len(batch) > 1
         return batch, is_last
 
     def _embed(self, batch: list[_Waiting]) -> None:
         began = time.perf_counter()
         try:
-            vectors = self.embedder.embed([text for text, _ in batch])
-            outcomes = list(zip(batch, vectors, strict=True))
+            vectors = self.embedder.embed([text for texts, _ in batch for text in texts])
+            outcomes = list(zip(batch, _split(vectors, batch), strict=True))
         except Exception as error:  # whatever it is belongs to the requests that wait, not to this thread
             for _, future in batch:
                 _settle(future, error)
         else:
             if self.on_batch is not None:
-                self.on_batch(len(batch), time.perf_counter() - began)
+                self.on_batch(len(vectors), time.perf_counter() - began)
             for (_, future), vector in outcomes:
                 _settle(future, vector)
+
+
+def _is_lot(waiting: _Waiting) -> bool:
+    """Several texts at once are a batch by themselves, and wait for no others."""
+    return len(waiting[0]) > 1
+
+
+def _split(vectors: FloatArray, batch: Sequence[_Waiting]) -> list[FloatArray]:
+    """The rows of each of those that wait."""
+    if len(vectors) != sum(len(texts) for texts, _ in batch):
+        raise ValueError(f"the embedder gave {len(vectors)} vectors for a batch that has another length")
+    ends = accumulate(len(texts) for texts, _ in batch)
+    return [vectors[end - len(texts) : end] for end, (texts, _) in zip(ends, batch, strict=True)]
 
 
 def _settle(future: "asyncio.Future[FloatArray]", outcome: FloatArray | Exception) -> None:

@@ -6,8 +6,8 @@ scores an answer by its least confident stretch.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, fields
-from math import isfinite, log1p
+from dataclasses import MISSING, dataclass, fields
+from math import inf, isfinite, log1p
 from typing import Any
 
 from pinnace.models.completion import FinishReason, TokenLogprob
@@ -23,10 +23,11 @@ class Evidence:
     `mean`, `minimum` and `lowest_window` (mean over the least likely run of 8 tokens) are of the chosen
     tokens; `first` is the first token's; the margins are between the two likeliest tokens per position, 0
     where the backend names only one; `length` is log(1 + tokens); `finished` is 1.0 where the model stopped
-    by itself, else 0.0. `agreement` is the share of the request's choices that say what this one says
-    (`pinnace.router.agreement`), 1.0 where there is one choice; `valid` is 0.0 where the answer breaks the
-    format that was asked for (`pinnace.router.validity`), 1.0 where it keeps it or none was asked for.
-    Those two are 1.0, too, while an answer is unfinished and in tables that are older than they are.
+    by itself, else 0.0. Tokens that a grammar forced count for `length` alone. `agreement` is the share of
+    the request's choices that say what this one says (`pinnace.router.agreement`), 1.0 where there is one
+    choice; `valid` is 0.0 where the answer breaks the format that was asked for (`pinnace.router.validity`),
+    1.0 where it keeps it or none was asked for. Those two are 1.0, too, while an answer is unfinished and in
+    tables that are older than they are.
     """
 
     mean: float
@@ -42,7 +43,7 @@ class Evidence:
 
     def as_dict(self) -> dict[str, float]:
         """The features by name, in a fixed order."""
-        return asdict(self)
+        return {name: getattr(self, name) for name in FEATURES}
 
 
 FEATURES: tuple[str, ...] = tuple(Evidence.__dataclass_fields__)
@@ -60,8 +61,9 @@ def evidence_of(
     """The evidence in `tokens`; None where the backend gave no log-probabilities."""
     if not tokens:
         return None
-    chosen = [_bounded(token.logprob) for token in tokens]
-    margins = [_margin(token) for token in tokens]
+    free = [token for token in tokens if not _is_forced(token)] or tokens
+    chosen = [_bounded(token.logprob) for token in free]
+    margins = [_margin(token) for token in free]
     return Evidence(
         mean=sum(chosen) / len(chosen),
         minimum=min(chosen),
@@ -69,7 +71,7 @@ def evidence_of(
         first=chosen[0],
         margin_mean=sum(margins) / len(margins),
         margin_minimum=min(margins),
-        length=log1p(len(chosen)),
+        length=log1p(len(tokens)),
         finished=float(finish_reason in ("stop", "tool_calls")),
         agreement=agreement,
         valid=valid,
@@ -90,6 +92,11 @@ def evidence_from(features: Mapping[str, Any]) -> Evidence:
     ):
         raise ValueError(f"expected finite numbers for {', '.join(LOGPROBS)}, got {features!r}")
     return Evidence(**values)
+
+
+def _is_forced(token: TokenLogprob) -> bool:
+    """Whether a grammar left the model no other token: that it chose this one tells nothing."""
+    return token.logprob == 0.0 and len(token.top) > 1 and token.top[1][1] == -inf
 
 
 def _margin(token: TokenLogprob) -> float:

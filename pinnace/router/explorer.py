@@ -63,6 +63,10 @@ class Explorer:
             self._costs[key] = self._stated(cards)
         return self._costs[key]
 
+    def is_prepared(self, cards: Sequence[ModelCard]) -> bool:
+        """Whether `cost` is known already."""
+        return key_of(cards) in self._costs
+
     def is_drawn(self, request_id: str, cards: Sequence[ModelCard]) -> bool:
         """Whether a request is one of those that may be explored."""
         return bool(request_id) and is_drawn(request_id, self.cost(cards).share)

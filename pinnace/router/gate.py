@@ -88,11 +88,13 @@ class Gate:
         is_whole: bool,
         clusters: Mapping[int, float] | None = None,
     ) -> float:
-        """P(right) of an answer of `model`.
+        """P(right) of an answer of `model`; 0 where it breaks the form that was asked for.
 
         :param prior: the router's estimate for this request.
         :param clusters: the request's clusters and their weights.
         """
+        if not evidence.valid:
+            return 0.0
         stage = self.whole if is_whole else self.prefix
         logistic = stage.get(model)
         if logistic is None:

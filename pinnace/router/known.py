@@ -20,7 +20,8 @@ class Known:
     """The models of one state, looked up by card."""
 
     def __init__(self, state: RouterState) -> None:
-        self._overall = state.overall
+        self._overall: list[list[float]] = state.overall.tolist()
+        self._typical: list[float] = state.overall.mean(axis=0).tolist()
         self._columns = {model: column for column, model in enumerate(state.models)}
         self._missed: set[str] = set()
 
@@ -35,8 +36,8 @@ class Known:
     def overall(self, card: ModelCard) -> tuple[float, float]:
         """Quality and completion tokens of a model over all rows; the mean of all where it is unknown."""
         column = self.column(card)
-        quality, tokens = self._overall.mean(axis=0) if column is None else self._overall[column]
-        return float(quality), float(tokens)
+        quality, tokens = self._typical if column is None else self._overall[column]
+        return quality, tokens
 
     def gap(self, cards: Sequence[ModelCard]) -> float:
         """Quality of the dearest of `cards` minus that of the cheapest, over all rows."""

@@ -12,29 +12,35 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing, suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from pinnace.errors import ConfigError
 from pinnace.router.answer import Attempt
 from pinnace.router.ledger_feedback import CREATE_FEEDBACK, INSERT_FEEDBACK, Feedback, check_rating
+from pinnace.router.spending import DAY_S
 
 log = logging.getLogger(__name__)
 
-VERSION = 2
-"""Version 1 had no table of ratings."""
+VERSION = 3
+"""Version 1 had no table of ratings, version 2 no `key`."""
 MAX_WAITING = 100_000
 MAX_BATCH = 1_000
 BUSY_S = 5.0
 """Seconds to wait for another process that writes."""
 STOP_S = 10.0
 """Seconds that `stop` waits for a disk; what is not written by then is dropped."""
+REST_S = 0.02
+"""How long the writer rests after a batch: a thread that wakes for every row takes the loop's time."""
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """One request. Times in seconds, cost in USD; `attempts` is JSON, one entry per rung tried."""
+    """One request. Times in seconds, cost in USD; `attempts` is JSON, one entry per rung tried.
+
+    `key` is the *name* of the API key that asked, empty where none was needed; the ledger never holds a key.
+    """
 
     request_id: str
     created: float
@@ -55,6 +61,7 @@ class LedgerRow:
     attempts: str
     prompt: str | None = None
     answer: str | None = None
+    key: str = ""
 
 
 def attempts_json(attempts: Sequence[Attempt], *, store_text: bool = False) -> str:
@@ -63,17 +70,26 @@ def attempts_json(attempts: Sequence[Attempt], *, store_text: bool = False) -> s
 
 
 def _entry(attempt: Attempt, *, store_text: bool) -> dict[str, Any]:
-    entry = {name: getattr(attempt, name) for name in _ATTEMPT} | {"usage": asdict(attempt.usage)}
+    entry = {name: getattr(attempt, name) for name in _ATTEMPT} | {"usage": _usage(attempt)}
     if attempt.text is not None and store_text:
         entry["text"] = attempt.text
     return entry
 
 
-_ATTEMPT = tuple(field.name for field in fields(Attempt) if field.name != "text")
+def _usage(attempt: Attempt) -> dict[str, int]:
+    usage = attempt.usage
+    return {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens}
+
+
+_ATTEMPT = tuple(field.name for field in fields(Attempt) if field.name not in ("text", "times"))
 _COLUMNS = tuple(field.name for field in fields(LedgerRow))
 _CREATE = f"CREATE TABLE IF NOT EXISTS requests ({', '.join(_COLUMNS)})"
 _INDEX = "CREATE INDEX IF NOT EXISTS requests_created ON requests (created)"
-_INSERT = f"INSERT INTO requests VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
+_INDEX_ID = "CREATE INDEX IF NOT EXISTS requests_id ON requests (request_id)"
+_INSERT = f"INSERT INTO requests ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
+_ADD_KEY = "ALTER TABLE requests ADD COLUMN key DEFAULT ''"
+_SPENT = """SELECT key, SUM(cost_usd), SUM(CASE WHEN created >= ? THEN cost_usd ELSE 0 END)
+FROM requests WHERE key != '' GROUP BY key"""
 
 
 class Ledger:
@@ -87,7 +103,9 @@ class Ledger:
         self.store_text = store_text
         self.dropped = 0
         self._waiting: queue.Queue[LedgerRow | Feedback | None] = queue.Queue(MAX_WAITING)
+        self._unwritten: dict[str, str] = {}
         self._thread: threading.Thread | None = None
+        self._is_stopping = threading.Event()
 
     def start(self) -> None:
         """Open the file and start the writer.
@@ -97,6 +115,7 @@ class Ledger:
         if self._thread is not None:
             return
         database = _open(self.path)
+        self._is_stopping.clear()
         self._thread = threading.Thread(target=self._write, args=(database,), name="ledger", daemon=True)
         self._thread.start()
 
@@ -108,18 +127,38 @@ class Ledger:
         kept = comment if self.store_text else None
         self.add(Feedback(request_id, check_rating(rating), time.time(), kept))
 
+    def spent_by_key(self) -> dict[str, tuple[float, float]]:
+        """USD that each key has spent by what is written here: in all, and since midnight UTC.
+
+        :raises ConfigError: when there is no ledger yet: `start` makes it.
+        """
+        now = time.time()
+        return {key: (total, today) for key, total, today in _select(self.path, _SPENT, now - now % DAY_S)}
+
     def add(self, row: LedgerRow | Feedback) -> None:
         """Hand a row to the writer; never waits."""
+        if isinstance(row, LedgerRow):
+            self._unwritten[row.request_id] = row.key
         try:
             self._waiting.put_nowait(row)
         except queue.Full:
+            self._unwritten.pop(row.request_id, None)
             self.dropped += 1
+
+    def asker_of(self, request_id: str) -> str | None:
+        """The name of the key that asked for this, written down already or not; None for no such request.
+
+        :raises ConfigError: when there is no ledger yet: `start` makes it.
+        """
+        key = self._unwritten.get(request_id)
+        return asker_of(self.path, request_id) if key is None else key
 
     def stop(self) -> None:
         """Write what waits, and close the file; a disk that hangs is waited for `STOP_S` seconds."""
         thread, self._thread = self._thread, None
         if thread is None:
             return
+        self._is_stopping.set()
         with suppress(queue.Full):
             self._waiting.put(None, timeout=STOP_S)
         thread.join(STOP_S)
@@ -133,10 +172,20 @@ class Ledger:
             while len(rows) < MAX_BATCH and not self._waiting.empty():
                 rows.append(self._waiting.get_nowait())
             is_open = None not in rows
-            self._insert(database, [row for row in rows if row is not None])
+            self._settle(database, [row for row in rows if row is not None])
+            for row in rows:
+                if isinstance(row, LedgerRow):
+                    self._unwritten.pop(row.request_id, None)
+            self._is_stopping.wait(REST_S)
         database.close()
 
-    def _insert(self, database: sqlite3.Connection, rows: Sequence[LedgerRow | Feedback]) -> None:
+    def _settle(self, database: sqlite3.Connection, rows: Sequence[LedgerRow | Feedback]) -> None:
+        """Write rows, or drop them; where another process keeps the file locked, wait for it until `stop`."""
+        while not self._insert(database, rows):
+            log.warning("ledger: %d rows wait, since another process has the file locked", len(rows))
+
+    def _insert(self, database: sqlite3.Connection, rows: Sequence[LedgerRow | Feedback]) -> bool:
+        """Whether that is settled: written or dropped, rather than locked out."""
         requests = [row for row in rows if isinstance(row, LedgerRow)]
         ratings = [row.values() for row in rows if isinstance(row, Feedback)]
         try:
@@ -146,15 +195,22 @@ class Ledger:
         except (ValueError, OverflowError) as error:  # a value that SQLite cannot hold: that row alone goes
             if len(rows) > 1:
                 for row in rows:
-                    self._insert(database, [row])
+                    self._settle(database, [row])
             else:
                 self._drop(rows, error)
         except sqlite3.Error as error:
+            if not self._is_stopping.is_set() and _is_busy(error):
+                return False
             self._drop(rows, error)
+        return True
 
     def _drop(self, rows: Sequence[LedgerRow | Feedback], error: Exception) -> None:
         self.dropped += len(rows)
         log.error("ledger: %d rows not written: %s", len(rows), error)
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -190,10 +246,18 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
         raise ConfigError(f"ledger.path: {str(path)!r} is of version {version}, expected {VERSION}")
     database.execute("PRAGMA journal_mode=WAL")
     database.execute("PRAGMA synchronous=NORMAL")
-    for statement in (_CREATE, _INDEX, CREATE_FEEDBACK):  # whatever an earlier version lacks
+    database.execute("BEGIN IMMEDIATE")  # two processes upgrade one after the other, and wholly or not at all
+    for statement in (_CREATE, _INDEX, _INDEX_ID, CREATE_FEEDBACK):  # whatever an earlier version lacks
         database.execute(statement)
+    if "key" not in _columns(database):
+        database.execute(_ADD_KEY)
     database.execute(f"PRAGMA user_version={VERSION}")
     database.commit()
+
+
+def _columns(database: sqlite3.Connection) -> set[str]:
+    """The columns that the table of requests has, in whatever version."""
+    return {column[1] for column in database.execute("PRAGMA table_info(requests)")}
 
 
 def read_ledger(path: Path) -> list[LedgerRow]:
@@ -201,7 +265,9 @@ def read_ledger(path: Path) -> list[LedgerRow]:
 
     :raises ConfigError: when there is no ledger at `path`.
     """
-    found = _select(path, f"SELECT {', '.join(_COLUMNS)} FROM requests ORDER BY created")  # noqa: S608
+    there = {name for (name,) in _select(path, "SELECT name FROM pragma_table_info('requests')")}
+    columns = [name if name != "key" or name in there else "''" for name in _COLUMNS]
+    found = _select(path, f"SELECT {', '.join(columns)} FROM requests ORDER BY created")  # noqa: S608
     rows = [LedgerRow(*row) for row in found]
     return [replace(row, escalated=bool(row.escalated)) for row in rows]
 
@@ -214,7 +280,16 @@ def has_request(path: Path, request_id: str) -> bool:
     return bool(_select(path, "SELECT 1 FROM requests WHERE request_id = ? LIMIT 1", request_id))
 
 
-def _select(path: Path, statement: str, *values: str) -> list[Any]:
+def asker_of(path: Path, request_id: str) -> str | None:
+    """The name of the key that asked for this; None where no such request was served.
+
+    :raises ConfigError: when there is no ledger at `path`, or one that was never opened by this version.
+    """
+    found = _select(path, "SELECT key FROM requests WHERE request_id = ? LIMIT 1", request_id)
+    return str(found[0][0] or "") if found else None
+
+
+def _select(path: Path, statement: str, *values: str | float) -> list[Any]:
     if not path.exists():
         raise ConfigError(f"no ledger at {str(path)!r}")
     try:

@@ -1,5 +1,6 @@
 """Hard needs: what a request cannot do without, and which models therefore cannot serve it. Pure."""
 
+import json
 from collections.abc import Sequence
 
 from pinnace.models.card import ModelCard
@@ -9,8 +10,11 @@ CHARACTERS_PER_TOKEN = 4
 
 
 def prompt_tokens(request: Request) -> int:
-    """A guess at the prompt's tokens before any tokenizer has seen it: four characters each."""
-    return sum(len(m.content) for m in request.messages) // CHARACTERS_PER_TOKEN + 4 * len(request.messages)
+    """A guess at the tokens of prompt and tools before any tokenizer has seen them: four characters each."""
+    characters = sum(len(m.content) for m in request.messages)
+    if request.tools or request.response_format:
+        characters += len(json.dumps([request.tools, request.response_format]))
+    return characters // CHARACTERS_PER_TOKEN + 4 * len(request.messages)
 
 
 def why_struck_out(card: ModelCard, request: Request) -> str | None:
@@ -19,7 +23,7 @@ def why_struck_out(card: ModelCard, request: Request) -> str | None:
     The length is guessed with room to spare: a prompt that is only nearly too long is tried, and the
     backend's own count decides.
     """
-    if request.tools and not card.tools:
+    if request.tools and request.tool_choice != "none" and not card.tools:
         return "cannot call tools"
     if _wants_json(request) and not card.json_schema:
         return "cannot be held to a JSON schema"

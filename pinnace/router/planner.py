@@ -48,8 +48,12 @@ class Planner(Protocol):
         """Whether estimates must be those of the calibration: by the heads of each request's fold."""
         ...
 
+    def is_prepared(self, cards: Sequence[ModelCard]) -> bool:
+        """Whether what is picked for a fleet is picked already."""
+        ...
+
     def prepare(self, cards: Sequence[ModelCard]) -> None:
-        """Pick what is picked for a fleet."""
+        """Pick what is picked for a fleet: up to some seconds of work, so not on an event loop."""
         ...
 
     def terms(self, cards: Sequence[ModelCard], texts: Sequence[str], dearest_usd: FloatArray) -> Terms:
@@ -83,6 +87,10 @@ class TradeoffPlanner:
         self._policy = policy
         self._known = known
 
+    def is_prepared(self, cards: Sequence[ModelCard]) -> bool:
+        """There is nothing to pick."""
+        return True
+
     def prepare(self, cards: Sequence[ModelCard]) -> None:
         """Nothing to pick."""
 
@@ -110,6 +118,10 @@ class FloorPlanner:
         self._tables = tables
         self._explored = explored
         self._picked: dict[FleetKey, Terms] = {}
+
+    def is_prepared(self, cards: Sequence[ModelCard]) -> bool:
+        """Whether there is a rule for the fleet."""
+        return key_of(cards) in self._picked
 
     def prepare(self, cards: Sequence[ModelCard]) -> None:
         """Certify a rule for the fleet; the log says which, and warns where there is none."""
@@ -161,6 +173,10 @@ class BudgetPlanner:
         self._tables = tables
         self._keepers: dict[FleetKey, BudgetKeeper | None] = {}
         self._latest: BudgetKeeper | None = None
+
+    def is_prepared(self, cards: Sequence[ModelCard]) -> bool:
+        """Whether there are rates for the fleet."""
+        return key_of(cards) in self._keepers
 
     def prepare(self, cards: Sequence[ModelCard]) -> None:
         """Pick the rates for the fleet; the log says what they are expected to spend."""

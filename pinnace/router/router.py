@@ -21,8 +21,10 @@ from pinnace.router.forecast import Forecast, Forecaster
 from pinnace.router.known import Known, large_of
 from pinnace.router.ladders import Ladders, plan_ladders
 from pinnace.router.needs import why_struck_out
+from pinnace.router.pinned import unread_route
 from pinnace.router.planner import Terms, make_planner
 from pinnace.router.policy import Plan
+from pinnace.router.preparing import Preparing
 from pinnace.router.prospects import measured, plan_of, prospects_of
 from pinnace.router.route import ClusterMatch, EscalationGain, ModelEstimate, Route, Rung
 from pinnace.router.state import RouterState
@@ -57,6 +59,7 @@ class Router:
             if explore
             else None
         )
+        self._preparing = Preparing(self._planner, self._explorer)
 
     def start(self) -> None:
         """Start the embedder's thread."""
@@ -66,15 +69,18 @@ class Router:
         """Have `on_batch` told of every batch of embeddings: how many texts, and the seconds they took."""
         self._embeddings.on_batch = on_batch
 
+    @property
+    def embeddings(self) -> EmbeddingQueue:
+        """The embedder, which more than one router may share."""
+        return self._embeddings
+
     def prepare(self, cards: Sequence[ModelCard]) -> None:
         """Pick what the policy picks for a fleet, before its first request; the log says what it is.
 
         Where requests are explored, it says what that is expected to cost.
         """
         if cards:
-            self._planner.prepare(cards)
-            if self._explorer is not None:
-                self._explorer.cost(cards)
+            self._preparing.prepare(cards)
 
     async def warm(self) -> None:
         """Load the embedder, on its own thread, so that the first request need not wait for it.
@@ -93,9 +99,14 @@ class Router:
         :param pinned: the one model that the client named; its needs are still checked.
         :raises NoCapableModelError: when no model meets the request's hard needs; says why for each.
         """
+        if pinned and (unread := unread_route(pinned, request, cards, self._known, self.can_judge)):
+            return unread
         began = time.perf_counter()
+        if pinned is None:
+            await self._preparing.ready(cards)
+        asked = time.perf_counter()
         vector = await self._embeddings.embed(request.text())
-        embed_s = time.perf_counter() - began
+        embed_s = time.perf_counter() - asked
         return self.decide(vector, request, cards, pinned=pinned, began=began, embed_s=embed_s)
 
     def decide(

@@ -1,16 +1,18 @@
 """Bounded admission: how much may run at once, how much may wait, and what is refused.
 
-Counts requests and tokens, in order of arrival. Knows nothing of HTTP or of what the requests are.
+The whole server's places (`pinnace.models.places`), and what is said to who finds none. Knows nothing of what
+the requests are.
 """
 
-import asyncio
 import math
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 from pinnace.config import Server
+from pinnace.models.places import INTERACTIVE, Places, PlacesFullError
 from pinnace.server.envelope import Envelope, RefusedError, refused
+from pinnace.server.sight import note_wait
 
 LONGEST_WAIT_S = 60
 _MEMORY = 0.9
@@ -19,8 +21,8 @@ _MEMORY = 0.9
 class Admission:
     """Runs at most `max_running` requests of at most `max_tokens` together; `max_queue` more may wait.
 
-    First come, first served: a large request at the head of the queue is not overtaken. One that is
-    larger than `max_tokens` by itself runs alone.
+    Interactive requests before batch ones, each first come, first served; a large request at the head of its
+    queue is not overtaken by its own class. One that is larger than `max_tokens` by itself runs alone.
     """
 
     def __init__(
@@ -29,16 +31,21 @@ class Admission:
         max_running: int,
         max_tokens: int,
         max_queue: int,
+        batch_share: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.max_running = max_running
         self.max_tokens = max_tokens
         self.max_queue = max_queue
-        self.running = 0
-        self.tokens = 0
+        self._places = Places(
+            max_running=max_running,
+            max_tokens=max_tokens,
+            max_waiting=max_queue,
+            batch_share=batch_share,
+            clock=clock,
+        )
         self._clock = clock
         self._service_s: float | None = None
-        self._waiting: dict[asyncio.Future[None], int] = {}
         self._closed: Envelope | None = None
 
     @classmethod
@@ -48,12 +55,35 @@ class Admission:
             max_running=config.max_running,
             max_tokens=config.max_tokens_in_flight,
             max_queue=config.max_queue,
+            batch_share=config.batch_share,
         )
+
+    def resize(self, config: Server) -> None:
+        """Go on under the bounds of another `router.yaml`; who runs and waits stays."""
+        self.max_running = config.max_running
+        self.max_tokens = config.max_tokens_in_flight
+        self.max_queue = config.max_queue
+        self._places.resize(
+            max_running=config.max_running,
+            max_tokens=config.max_tokens_in_flight,
+            max_waiting=config.max_queue,
+            batch_share=config.batch_share,
+        )
+
+    @property
+    def running(self) -> int:
+        """How many run."""
+        return self._places.running
+
+    @property
+    def tokens(self) -> int:
+        """The tokens that they may take."""
+        return self._places.tokens
 
     @property
     def queued(self) -> int:
         """How many wait."""
-        return len(self._waiting)
+        return self._places.waiting
 
     def close(self, refusal: Envelope) -> None:
         """Refuse whatever comes from now on with `refusal`; who is in, waiting ones too, is served."""
@@ -63,83 +93,41 @@ class Admission:
         """Whether everything is refused."""
         return self._closed is not None
 
-    def check(self) -> None:
+    def check(self, priority: int = INTERACTIVE) -> None:
         """Raise what a request arriving now would be refused with, if it would.
 
         :raises RefusedError: 503 once closed, 429 while the queue is full.
         """
         if self._closed is not None:
             raise RefusedError(self._closed)
-        if self._waiting and len(self._waiting) >= self.max_queue:
+        if self._places.has_queue() and self._places.is_full(priority):
             raise self._queue_is_full()
 
     @asynccontextmanager
-    async def slot(self, tokens: int) -> AsyncGenerator[None, None]:
+    async def slot(self, tokens: int, priority: int = INTERACTIVE) -> AsyncGenerator[None, None]:
         """Hold a place for a request of `tokens`, waiting for it where it must.
 
         :raises RefusedError: 503 once closed, 429 when the queue is full.
         """
-        tokens = min(tokens, self.max_tokens)
-        await self._enter(tokens)
+        if self._closed is not None:
+            raise RefusedError(self._closed)
+        asked = self._clock()
+        try:
+            taken = await self._places.enter(tokens, priority)
+        except PlacesFullError:
+            raise self._queue_is_full() from None
         began = self._clock()
+        note_wait(began - asked)
         try:
             yield
         finally:
             self._remember(self._clock() - began)
-            self._leave(tokens)
+            self._places.leave(taken, priority)
 
     def retry_after(self) -> int:
         """Seconds until a place should be free: what waits and runs, at the pace of recent requests."""
         rounds = (self.queued + 1) / self.max_running
         return min(max(1, math.ceil(rounds * (self._service_s or 1.0))), LONGEST_WAIT_S)
-
-    async def _enter(self, tokens: int) -> None:
-        if self._closed is not None:
-            raise RefusedError(self._closed)
-        if not self._waiting and self._can_run(tokens):
-            self._take(tokens)
-            return
-        if len(self._waiting) >= self.max_queue:
-            raise self._queue_is_full()
-        place = asyncio.get_running_loop().create_future()
-        self._waiting[place] = tokens
-        try:
-            await place
-        except asyncio.CancelledError:
-            self._give_up(place, tokens)
-            raise
-
-    def _give_up(self, place: asyncio.Future[None], tokens: int) -> None:
-        """Undo a wait that was cancelled: in the queue, or in the moment after its place was given."""
-        if place.cancelled():
-            self._waiting.pop(place, None)
-            self._call_next()
-        else:
-            self._leave(tokens)
-
-    def _can_run(self, tokens: int) -> bool:
-        return self.running < self.max_running and self.tokens + tokens <= self.max_tokens
-
-    def _take(self, tokens: int) -> None:
-        self.running += 1
-        self.tokens += tokens
-
-    def _leave(self, tokens: int) -> None:
-        self.running -= 1
-        self.tokens -= tokens
-        assert min(self.running, self.tokens) >= 0, "a place was given back twice"
-        self._call_next()
-
-    def _call_next(self) -> None:
-        """Give places to those at the head of the queue while they fit."""
-        while self._waiting:
-            place, tokens = next(iter(self._waiting.items()))
-            if not place.done() and not self._can_run(tokens):
-                return
-            del self._waiting[place]
-            if not place.done():
-                self._take(tokens)
-                place.set_result(None)
 
     def _remember(self, service_s: float) -> None:
         past = service_s if self._service_s is None else self._service_s

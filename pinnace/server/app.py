@@ -6,19 +6,20 @@ or starting a fleet: that is `pinnace.server.serving`.
 """
 
 import logging
-import time
-from collections.abc import Mapping
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, Router
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from pinnace.config import Server
 from pinnace.router.dispatch import Dispatcher
-from pinnace.server.admission import Admission
+from pinnace.server.asking import Asker
 from pinnace.server.auth import Keys
-from pinnace.server.chat import ChatCompletions
+from pinnace.server.body import patient
+from pinnace.server.caller import priority_of
+from pinnace.server.deadline import deadline
+from pinnace.server.endpoints import OPENAPI_PATH, openai_routes
 from pinnace.server.envelope import (
     CLIENT_GONE,
     RETRY_SOON_S,
@@ -28,13 +29,15 @@ from pinnace.server.envelope import (
     refused,
 )
 from pinnace.server.exchange import Exchange, request_id_of
-from pinnace.server.lifeline import Lifelines
-from pinnace.server.metrics import CONTENT_TYPE, Metrics
+from pinnace.server.metrics import CONTENT_TYPE
+from pinnace.server.response_cache import ResponseCache
+from pinnace.server.slow_reader import SlowReaderError
+from pinnace.server.standing import Standing
+from pinnace.server.watch import Watch
 
 log = logging.getLogger(__name__)
 
-CHAT_PATH = "/v1/chat/completions"
-OPEN_PATHS = frozenset({"/health/live", "/health/ready", "/metrics"})
+OPEN_PATHS = frozenset({"/health/live", "/health/ready", "/metrics", OPENAPI_PATH})
 
 
 class App:
@@ -43,20 +46,21 @@ class App:
     `admission` bounds what runs, `lifelines` are the requests in the house, `metrics` counts them.
     """
 
-    def __init__(self, dispatcher: Dispatcher, config: Server) -> None:
-        self.admission = Admission.from_config(config)
-        self.lifelines = Lifelines()
-        self.metrics = Metrics(running=lambda: self.admission.running, queued=lambda: self.admission.queued)
+    def __init__(self, dispatcher: Dispatcher, config: Server, standing: Standing | None = None) -> None:
+        self.standing = standing = standing or Standing(dispatcher, config)
+        self.admission, self.lifelines = standing.admission, standing.lifelines
+        self.metrics = standing.metrics
+        self.watch = dispatcher.watcher = Watch(self.metrics, standing.tracing)
+        dispatcher.router.watch_batches(self.metrics.embedded)
         self._fleet = dispatcher.fleet
-        self._keys = Keys(key.get_secret_value() for key in config.api_keys)
-        self._started = int(time.time())
-        chat = ChatCompletions(dispatcher, self.admission, config.limits, self.metrics)
-        self._router = self._routes(chat)
+        self.config = config
+        self.keys = standing.keys = Keys(config, dispatcher.spending, standing.keys)
+        asker = Asker(dispatcher, self.admission, config.limits, ResponseCache(config.cache))
+        self._router = self._routes(openai_routes(asker, dispatcher))
 
-    def _routes(self, chat: ASGIApp) -> Router:
+    def _routes(self, openai: list[Route]) -> Router:
         routes = [
-            Route(CHAT_PATH, chat, methods=["POST"], name="chat"),
-            Route("/v1/models", self._models),
+            *openai,
             Route("/health/live", self._live),
             Route("/health/ready", self._ready),
             Route("/metrics", self._metrics),
@@ -71,14 +75,16 @@ class App:
         exchange = scope["pinnace.exchange"] = Exchange(request_id_of(scope), send)
         try:
             async with self.lifelines.hold(exchange.lifeline):
-                await self._serve(scope, receive, exchange)
+                with self.watch.over(exchange, scope):
+                    await self._serve(scope, receive, exchange)
             code = exchange.status or CLIENT_GONE
-        except ClientGoneError:
+        except ClientGoneError as error:
             code = CLIENT_GONE
+            if isinstance(error, SlowReaderError):
+                self.metrics.refused("slow_reader")
         except Exception as error:
             code = await self._fail(scope, receive, exchange, error)
-        if scope["path"] == CHAT_PATH:
-            self.metrics.finished(exchange.model, code, exchange.elapsed())
+        self.watch.finished(exchange, code)
 
     def is_ready(self) -> bool:
         """Whether a chat request would be taken."""
@@ -92,8 +98,14 @@ class App:
     async def _serve(self, scope: Scope, receive: Receive, exchange: Exchange) -> None:
         """Check the key, then go to the path."""
         if scope["path"] not in OPEN_PATHS:
-            self._keys.check(scope["headers"])
-        await self._router(scope, receive, exchange.send)
+            caller = exchange.caller = self.keys.check(scope["headers"])
+            exchange.priority = max(caller.priority, priority_of(scope["headers"]))
+            exchange.write_timeout_s = self.config.write_timeout_s
+            if scope["method"] == "POST":
+                caller.knock()
+                receive = patient(receive, self.config.read_timeout_s, exchange.lifeline)
+        with deadline(exchange.lifeline, scope["headers"], self.config.request_timeout_s):
+            await self._router(scope, receive, exchange.send)
 
     async def _fail(self, scope: Scope, receive: Receive, exchange: Exchange, error: Exception) -> int:
         """Answer with what went wrong; returns its status."""
@@ -108,15 +120,6 @@ class App:
         await exchange.fail(envelope, receive)
         return envelope.status
 
-    async def _models(self, request: Request) -> Response:
-        """`auto`, and every fleet member that serves."""
-        cards = self._fleet.cards()
-        names = ["auto", *(card.name for card in cards)] if cards else []
-        return JSONResponse({"object": "list", "data": [self._model(name) for name in names]})
-
-    def _model(self, name: str) -> Mapping[str, object]:
-        return {"id": name, "object": "model", "created": self._started, "owned_by": "pinnace"}
-
     async def _live(self, request: Request) -> Response:
         return JSONResponse({"status": "live"})
 
@@ -128,7 +131,9 @@ class App:
         }
         if self.is_ready():
             return JSONResponse({"status": "ready", "backends": backends})
-        state = "draining" if self.admission.is_closed() else "starting"
+        states = {status.state for status in self._fleet.status.values()}
+        state = "restarting" if "restarting" in states else "starting"
+        state = "draining" if self.admission.is_closed() else state
         return JSONResponse(
             {"status": state, "backends": backends},
             status_code=503,

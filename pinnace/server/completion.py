@@ -14,6 +14,9 @@ from pinnace.router.answer import Answered
 to_json = json.JSONEncoder(separators=(",", ":")).encode
 """JSON without blanks, in ASCII."""
 
+LEAST_LOGPROB = -9999.0
+"""JSON has no infinity: what OpenAI writes for a token that could not come."""
+
 
 class Choice:
     """One choice of an answer, as it grows."""
@@ -97,16 +100,23 @@ def logprobs_of(tokens: Sequence[TokenLogprob], top_logprobs: int | None) -> dic
     """OpenAI's form of log-probabilities; None where they were not asked for, or there are none."""
     if top_logprobs is None or not tokens:
         return None
-    content = [
+    return {"content": tokens_of(tokens, top_logprobs), "refusal": None}
+
+
+def tokens_of(tokens: Sequence[TokenLogprob], top_logprobs: int) -> list[dict[str, Any]]:
+    """Each token with its log-probability and its likeliest alternatives, in OpenAI's fields."""
+    return [
         {**_token(t.token, t.logprob), "top_logprobs": [_token(*pair) for pair in t.top[:top_logprobs]]}
         for t in tokens
     ]
-    return {"content": content, "refusal": None}
 
 
 def _token(text: str, logprob: float) -> dict[str, Any]:
-    """JSON has no infinity: OpenAI writes -9999 for a token that could not come."""
-    return {"token": text, "logprob": max(logprob, -9999.0), "bytes": list(text.encode(errors="replace"))}
+    return {
+        "token": text,
+        "logprob": max(logprob, LEAST_LOGPROB),
+        "bytes": list(text.encode(errors="replace")),
+    }
 
 
 def _merge_call(calls: dict[int, dict[str, Any]], piece: Mapping[str, Any]) -> None:

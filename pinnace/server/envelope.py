@@ -16,9 +16,11 @@ from starlette.exceptions import HTTPException
 
 from pinnace.errors import (
     BackendError,
+    BackendFullError,
     BackendTimeoutError,
     BackendUnavailableError,
     ContextTooLongError,
+    DeadlineExceededError,
     NoCapableModelError,
     RequestError,
     UnknownModelError,
@@ -114,8 +116,12 @@ def _of_request_error(error: RequestError) -> Envelope:
 
 def _of_backend_error(error: BackendError) -> Envelope:
     match error:
+        case BackendFullError():
+            return Envelope(503, str(error), "server_error", "model_full", retry_after=RETRY_SOON_S)
         case BackendUnavailableError():
             return Envelope(503, str(error), "server_error", "backend_unavailable", retry_after=RETRY_SOON_S)
+        case DeadlineExceededError():
+            return Envelope(504, str(error), "server_error", "deadline_exceeded")
         case BackendTimeoutError():
             return Envelope(504, str(error), "server_error", "backend_timeout")
         case _:
@@ -126,7 +132,7 @@ def _of_http_exception(error: HTTPException) -> Envelope:
     """What Starlette's routing raises: no such path, or not with this method."""
     headers = tuple((k.lower().encode(), v.encode()) for k, v in (error.headers or {}).items())
     message, code = {
-        404: ("There is no such path here; see GET /v1/models and POST /v1/chat/completions.", "not_found"),
+        404: ("There is no such path here; GET /openapi.json lists those that there are.", "not_found"),
         405: (
             "This path does not take this method; the Allow header says which it takes.",
             "method_not_allowed",

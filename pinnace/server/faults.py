@@ -21,10 +21,15 @@ _short.maxstring = _short.maxother = 80
 
 
 def request_error_of(error: ValidationError, model: type[BaseModel]) -> RequestError:
-    """The most telling fault in `error`: an unknown field before all, since it explains a missing one."""
+    """The most telling fault in `error`.
+
+    That is what is known and not supported, since it explains fields that are not known; then one of these,
+    since it explains a missing one.
+    """
     details = error.errors(include_url=False)
-    detail = next((d for d in details if d["type"] == "extra_forbidden"), details[0])
-    return _explain(detail, model)
+    order = ("unsupported", "extra_forbidden")
+    telling = [d for kind in order for d in details if d["type"] == kind]
+    return _explain((telling or details)[0], model)
 
 
 def _explain(detail: ErrorDetails, model: type[BaseModel]) -> RequestError:
@@ -49,8 +54,12 @@ def _explain(detail: ErrorDetails, model: type[BaseModel]) -> RequestError:
 
 
 def param_of(location: tuple[int | str, ...]) -> str | None:
-    """A field as OpenAI names it: `messages[0].content`; None for the body itself."""
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part[:_LONGEST_NAME]}" for part in location)
+    """A field as OpenAI names it: `messages[0].content`; None for the body itself.
+
+    What begins with `~` is the tag of a form that a field may have, and no part of its name.
+    """
+    named = [part for part in location if isinstance(part, int) or not part.startswith("~")]
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part[:_LONGEST_NAME]}" for part in named)
     return path.removeprefix(".") or None
 
 
@@ -85,7 +94,9 @@ def _unsupported(param: str | None, message: str) -> RequestError:
 
 def _wrong(param: str | None, message: str, detail: ErrorDetails) -> RequestError:
     return RequestError(
-        f"{param}: {message}, got {_short.repr(detail['input'])}", param=param, code="invalid_value"
+        f"{param or 'The body'}: {message}, got {_short.repr(detail['input'])}",
+        param=param,
+        code="invalid_value",
     )
 
 

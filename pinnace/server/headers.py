@@ -1,8 +1,11 @@
 """The `x-pinnace-*` headers of an answer: its route for who does not read the body."""
 
-from pinnace.router.answer import Committed
+from collections.abc import Mapping, Sequence
+
+from pinnace.router.answer import Answered, Committed
 from pinnace.server.completion import path_of
 from pinnace.server.envelope import Header
+from pinnace.server.sight import Sight
 
 _LONGEST_WHY = 200
 
@@ -16,6 +19,33 @@ def headers_of(committed: Committed, cost_usd: float) -> list[Header]:
         "x-pinnace-cost-usd": f"{cost_usd:.10f}",
         "x-pinnace-why": ascii_line(committed.why),
     }
+    return _encoded(fields)
+
+
+def headers_of_several(accounts: Sequence[Answered]) -> list[Header]:
+    """Those of an answer to several prompts: who answered, each model once, and the sum of what they cost."""
+    models = dict.fromkeys(account.model for account in accounts)
+    cost_usd = sum(account.cost_usd for account in accounts)
+    return _encoded({"x-pinnace-model": ",".join(models), "x-pinnace-cost-usd": f"{cost_usd:.10f}"})
+
+
+def headers_of_sight(sight: Sight, *, is_stream: bool) -> list[Header]:
+    """How a request was routed and what that took, once it was; times in milliseconds.
+
+    The overhead is known once an answer is whole, and so not in the headers of a stream.
+    """
+    if sight.route is None:
+        return []
+    fields = {
+        "x-pinnace-strategy": sight.route.strategy,
+        "x-pinnace-decision-ms": f"{1000 * sight.route.decision_s:.3f}",
+    }
+    if not is_stream:
+        fields["x-pinnace-overhead-ms"] = f"{1000 * sight.overhead():.3f}"
+    return _encoded(fields)
+
+
+def _encoded(fields: Mapping[str, str]) -> list[Header]:
     return [(name.encode(), value.encode("ascii", "replace")) for name, value in fields.items()]
 
 

@@ -11,18 +11,26 @@ import math
 import signal
 import socket
 import time
-from collections.abc import AsyncGenerator, Coroutine, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp
 
-from pinnace.config import Server
-from pinnace.errors import PinnaceError
+from pinnace.config import Config, Server
+from pinnace.errors import ConfigError, PinnaceError
 from pinnace.router.dispatch import Dispatcher
+from pinnace.server.admin import PATH as ADMIN_PATH
+from pinnace.server.admin import create_admin
 from pinnace.server.app import App, create_app
 from pinnace.server.envelope import refused
 from pinnace.server.logs import set_up_logging
+from pinnace.server.protocol import BoundedHttp, bound_anew, bound_writes, bounded_http
+from pinnace.server.reload import Reloading
+from pinnace.server.shifts import Front
 
 log = logging.getLogger(__name__)
 
@@ -32,12 +40,21 @@ LAST_WORDS_S = 2.0
 ECHO_S = 1.0
 
 
-def run_server(dispatcher: Dispatcher, config: Server) -> int:
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the whole configuration comes from: as it was read, and how to read it again."""
+
+    config: Config
+    read: Callable[[], Config]
+
+
+def run_server(dispatcher: Dispatcher, config: Server, source: Source | None = None) -> int:
     """Serve until a signal says stop.
 
+    :param source: with it, SIGHUP and `POST /admin/reload` reload.
     :returns: the process's exit code: 0 when it was asked to stop, 1 when it could not serve.
     """
-    set_up_logging()
+    set_up_logging(config.log_level, config.log_format)
     try:
         listener = listen(config.host, config.port)
     except OSError as error:
@@ -45,23 +62,53 @@ def run_server(dispatcher: Dispatcher, config: Server) -> int:
         return 1
     loop_factory = uvicorn.Config("", log_config=None).get_loop_factory()
     with listener, asyncio.Runner(loop_factory=loop_factory) as runner:
-        return runner.run(serve(dispatcher, config, listener))
+        return runner.run(serve(dispatcher, config, listener, source))
 
 
-async def serve(dispatcher: Dispatcher, config: Server, listener: socket.socket) -> int:
+async def serve(
+    dispatcher: Dispatcher, config: Server, listener: socket.socket, source: Source | None = None
+) -> int:
     """Serve on a socket that listens; see `run_server`."""
     app = create_app(dispatcher, config)
+    front = Front(app, dispatcher)
+    http = bounded_http(config, app.metrics.refused)
+    bound_writes(listener, config.write_timeout_s)
+    front.tell = partial(bound_anew, http, listener)
     stop = Stop()
     with stop.on_signals():
-        async with listening(app, listener, stop):
+        async with app.watch.at_work(), listening(front, listener, stop, http):
             log.info("listening on %s", address(*listener.getsockname()[:2]))
             try:
-                return await _start_and_serve(dispatcher, app, stop, config.drain_s)
+                async with reloadable(front, source, stop):
+                    return await _start_and_serve(dispatcher, app, stop)
             except PinnaceError as error:
                 log.error("cannot serve: %s", error)
                 return 1
             finally:
-                await dispatcher.drain()
+                await front.drain()
+
+
+@asynccontextmanager
+async def reloadable(front: Front, source: Source | None, stop: "Stop") -> AsyncGenerator[None, None]:
+    """Reload on SIGHUP and `POST /admin/reload` during the block.
+
+    :raises ConfigError: when nobody can listen on `server.admin`.
+    """
+    if source is None:
+        yield
+        return
+    reloading = Reloading(source.read, source.config, front)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloading.reload_soon)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(reloading.stop)
+        if (admin := source.config.server.admin) is not None:
+            try:
+                door = stack.enter_context(listen(admin.host, admin.port))
+            except OSError as error:
+                raise ConfigError(f"server.admin: cannot listen: {error.strerror or error}") from error
+            await stack.enter_async_context(listening(create_admin(reloading), door, stop))
+            log.info("reload: POST %s%s", address(*door.getsockname()[:2]), ADMIN_PATH)
+        yield
 
 
 class Stop:
@@ -116,9 +163,11 @@ def address(host: str, port: int) -> str:
 
 
 @asynccontextmanager
-async def listening(app: App, listener: socket.socket, stop: Stop) -> AsyncGenerator[None, None]:
+async def listening(
+    app: ASGIApp, listener: socket.socket, stop: Stop, http: type[BoundedHttp] = BoundedHttp
+) -> AsyncGenerator[None, None]:
     """Answer on `listener` during the block. Should uvicorn end by itself, that is a stop too."""
-    server = _Uvicorn(_uvicorn_config(app))
+    server = _Uvicorn(_uvicorn_config(app, http))
     running = asyncio.create_task(server.serve(sockets=[listener]))
     running.add_done_callback(lambda _: stop.ask())
     try:
@@ -136,9 +185,10 @@ class _Uvicorn(uvicorn.Server):
         yield
 
 
-def _uvicorn_config(app: App) -> uvicorn.Config:
+def _uvicorn_config(app: ASGIApp, http: type[BoundedHttp]) -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        http=http,
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -150,12 +200,13 @@ def _uvicorn_config(app: App) -> uvicorn.Config:
     )
 
 
-async def _start_and_serve(dispatcher: Dispatcher, app: App, stop: Stop, drain_s: float) -> int:
+async def _start_and_serve(dispatcher: Dispatcher, app: App, stop: Stop) -> int:
     if await _started(dispatcher, stop):
         gc.collect()
         gc.freeze()  # what start-up made stays; walking through it would hold up every answer for 0.3 s
         log.info("ready: %s", ", ".join(card.name for card in dispatcher.fleet.cards()))
         await stop.asked.wait()
+    drain_s = app.standing.config.drain_s
     app.close(retry_after=math.ceil(drain_s))
     await _finish(app, stop, drain_s)
     return 0

@@ -6,12 +6,13 @@ Knows nothing of limits from the configuration; `pinnace.server.wire` puts the p
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from pinnace.models.completion import Message, Role
 
-_NAME = r"^[A-Za-z0-9_-]{1,64}$"
+NAME = r"^[A-Za-z0-9_-]{1,64}$"
+"""What functions and schemas may be called."""
 
 
 class Shape(BaseModel):
@@ -46,13 +47,22 @@ def _part_text(part: object) -> str:
     return text
 
 
-Content = Annotated[str | None, BeforeValidator(_content_text)]
+_PART = {
+    "type": "object",
+    "properties": {"type": {"const": "text"}, "text": {"type": "string"}},
+    "required": ["type", "text"],
+}
+Content = Annotated[
+    str | None,
+    BeforeValidator(_content_text),
+    WithJsonSchema({"anyOf": [{"type": ["string", "null"]}, {"type": "array", "items": _PART}]}),
+]
 
 
 class CalledFunction(Shape):
     """The function that a model called, with its arguments as the JSON text that the model wrote."""
 
-    name: str = Field(pattern=_NAME)
+    name: str = Field(pattern=NAME)
     arguments: str
 
 
@@ -102,7 +112,7 @@ class ChatMessage(Shape):
 class FunctionTool(Shape):
     """A function that the model may call; `parameters` is a JSON schema."""
 
-    name: str = Field(pattern=_NAME)
+    name: str = Field(pattern=NAME)
     description: str | None = None
     parameters: dict[str, Any] | None = None
     strict: bool | None = None
@@ -134,13 +144,31 @@ def chosen_function(choice: Mapping[str, object]) -> str | None:
     return name if fields == {"name": name} and isinstance(name, str) else None
 
 
-ToolChoice = Annotated[str | dict[str, Any] | None, BeforeValidator(_tool_choice)]
+_FUNCTION = {
+    "type": "object",
+    "properties": {
+        "type": {"const": "function"},
+        "function": {
+            "type": "object",
+            "properties": {"name": {"type": "string"}},
+            "required": ["name"],
+            "additionalProperties": False,
+        },
+    },
+    "required": ["type", "function"],
+    "additionalProperties": False,
+}
+ToolChoice = Annotated[
+    str | dict[str, Any] | None,
+    BeforeValidator(_tool_choice),
+    WithJsonSchema({"anyOf": [{"enum": ["none", "auto", "required", None]}, _FUNCTION]}),
+]
 
 
 class JsonSchema(Shape):
     """The schema that an answer must have."""
 
-    name: str = Field(pattern=_NAME)
+    name: str = Field(pattern=NAME)
     description: str | None = None
     schema_: dict[str, Any] = Field(alias="schema")
     strict: bool | None = None
@@ -175,7 +203,49 @@ def _stop_strings(value: object) -> object:
     return tuple(cast(list[object], strings))
 
 
-Stop = Annotated[tuple[str, ...] | None, BeforeValidator(_stop_strings)]
+_STOP = {"type": "string", "minLength": 1}
+Stop = Annotated[
+    tuple[str, ...] | None,
+    BeforeValidator(_stop_strings),
+    WithJsonSchema({"anyOf": [_STOP, {"type": "array", "items": _STOP, "maxItems": 4}, {"type": "null"}]}),
+]
+
+
+MOST_BIASES = 300
+
+
+def _logit_bias(value: object) -> object:
+    """Token ids, as JSON's keys are text, with what is added to their logits."""
+    if value is None:
+        return None
+    if not isinstance(value, dict) or len(cast(dict[object, object], value)) > MOST_BIASES:
+        raise wrong(f"expected at most {MOST_BIASES} token ids, each with a number")
+    return {_token_id(key): _bias(bias) for key, bias in cast(dict[object, object], value).items()}
+
+
+def _token_id(key: object) -> int:
+    if isinstance(key, str) and key.isascii() and key.isdecimal() and len(key) <= 9:
+        return int(key)
+    raise wrong("expected every key to be a token id such as '42'")
+
+
+def _bias(bias: object) -> float:
+    if isinstance(bias, int | float) and not isinstance(bias, bool) and -100 <= bias <= 100:
+        return float(bias)
+    raise wrong("expected every bias to be a number from -100 to 100")
+
+
+_BIASES = {
+    "type": "object",
+    "propertyNames": {"pattern": "^[0-9]{1,9}$"},
+    "additionalProperties": {"type": "number", "minimum": -100, "maximum": 100},
+    "maxProperties": MOST_BIASES,
+}
+LogitBias = Annotated[
+    dict[int, float] | None,
+    BeforeValidator(_logit_bias),
+    WithJsonSchema({"anyOf": [_BIASES, {"type": "null"}]}),
+]
 
 
 def _false(value: object) -> object:
@@ -184,7 +254,7 @@ def _false(value: object) -> object:
     raise PydanticCustomError("unsupported", "not supported yet: leave it out or send false")
 
 
-NotStored = Annotated[bool | None, BeforeValidator(_false)]
+NotStored = Annotated[bool | None, BeforeValidator(_false), WithJsonSchema({"enum": [False, None]})]
 
 
 class StreamOptions(Shape):

@@ -49,10 +49,11 @@ class NgramProjection:
 
     def _weighted(self, counts: Any) -> Any:
         weighted = counts.copy()
-        weighted.data = 1 + np.log(weighted.data)
-        weighted = weighted.multiply(self.rarity_.astype(np.float32)).tocsr()
-        lengths = np.sqrt(np.asarray(weighted.multiply(weighted).sum(axis=1)).ravel())
-        weighted.data /= np.repeat(np.maximum(lengths, 1e-12), np.diff(weighted.indptr))
+        weighted.data = (1 + np.log(weighted.data)) * self.rarity_.astype(np.float32)[weighted.indices]
+        sizes = np.diff(weighted.indptr)
+        rows = np.repeat(np.arange(len(sizes)), sizes)
+        squares = np.bincount(rows, weighted.data * weighted.data, len(sizes))
+        weighted.data /= np.maximum(np.sqrt(squares), 1e-12).astype(np.float32)[rows]
         return weighted
 
 

@@ -1,0 +1,128 @@
+"""What the endpoint adds to a backend's own time, one request at a time.
+
+The scripted backend is called directly, and through `pinnace serve` over loopback HTTP, by a client in a
+process of its own; what is added is the difference of the two latencies within one repeat. Requests name
+their model, which needs no embedding here; the same by `auto` shows what the routing decision costs, of
+which the embedder's share is told apart.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from pinnace.bench.asker import Flow
+from pinnace.bench.asking import MODULE, ask_one, latencies_ms, p50, p99
+from pinnace.bench.prompts import varied_prompts
+from pinnace.bench.scripts import INSTANT, TWENTY, WORDS, document, scripted
+from pinnace.bench.served import served
+from pinnace.bench.trial import Bars, Figures, Trial, Watch, in_turn, repeated
+from pinnace.bench.worker import Worker
+from pinnace.config import parse_config
+from pinnace.models.completion import Message, Request
+from pinnace.models.fleet import Fleet
+from pinnace.router.dispatch import AUTO, make_router
+
+MEMBERS = {INSTANT: 1, TWENTY: WORDS}
+"""Words that each scripted model answers with, at once."""
+SHAPES = {"whole": False, "streamed": True}
+PROMPT = "What is the capital of France? Answer in one word."
+BARS: Bars = {
+    f"added_{model}_{shape}_{percent}_ms": ("at most", bound)
+    for model in MEMBERS
+    for shape in SHAPES
+    for percent, bound in (("p50", 1.0), ("p99", 5.0))
+}
+SETTING = (
+    "Added latency at one request at a time: through pinnace serve over loopback HTTP, less the scripted\n"
+    "backend called directly. Requests name the model; auto_* are routed, embed_* is the embedder's share."
+)
+
+
+async def overhead(repeats: int, requests: int, watch: Watch) -> Trial:
+    """Run the trial, `requests` of each kind in each repeat."""
+    with TemporaryDirectory() as name:
+        scratch = Path(name)
+        fleet = [scripted(model, words) for model, words in MEMBERS.items()]
+        async with AsyncExitStack() as stack:
+            client = await Worker.start(MODULE, os.environ, scratch)
+            stack.push_async_callback(client.close)
+            watch("overhead: starting the server")
+            config = document(fleet, scratch)
+            port = await stack.enter_async_context(served("pinnace", config, scratch))
+
+            async def once(repeat: int) -> Figures:
+                return await _figures(client, port, fleet, requests, repeat)
+
+            await once(0)  # to warm everything up
+            return await repeated("overhead", SETTING, BARS, repeats, once, watch)
+
+
+async def _figures(
+    client: Worker, port: int, fleet: Sequence[Mapping[str, object]], requests: int, repeat: int
+) -> Figures:
+    found: dict[str, list[float]] = {}
+    kinds = [f"{model} {shape}" for model in (*MEMBERS, AUTO) for shape in SHAPES]
+    kinds += [f"{model} direct" for model in MEMBERS]
+    for kind in in_turn(kinds, repeat):
+        model, shape = kind.split()
+        if shape == "direct":
+            found[kind] = await direct_ms(fleet, model, requests)
+        else:
+            flow = Flow(kind, port, model, SHAPES[shape], count=requests, prompt=PROMPT)
+            found[kind] = latencies_ms(await ask_one(client, flow))
+    embed, decision = await decisions_ms(fleet, min(requests, 200))
+    return {**_added(found), **_summary("embed", embed), **_summary("decision", decision)}
+
+
+def _added(found: Mapping[str, Sequence[float]]) -> Figures:
+    """Each kind's percentiles less those of its model called directly; `auto` asks the first."""
+    figures: dict[str, float] = {}
+    for kind, values in found.items():
+        model, shape = kind.split()
+        if shape == "direct":
+            figures |= _summary(f"direct_{model}", values)
+            continue
+        under = found[f"{INSTANT if model == AUTO else model} direct"]
+        for name, percentile in (("p50", p50), ("p99", p99)):
+            figures[f"added_{model}_{shape}_{name}_ms"] = percentile(values) - percentile(under)
+    return figures
+
+
+def _summary(name: str, values: Sequence[float]) -> Figures:
+    return {f"{name}_p50_ms": p50(values), f"{name}_p99_ms": p99(values)}
+
+
+async def direct_ms(fleet: Sequence[Mapping[str, object]], model: str, requests: int) -> list[float]:
+    """Latencies of the scripted backend, called in this process."""
+    backend = Fleet.from_config(parse_config({"fleet": list(fleet)}, {})).backends[model]
+    request = Request((Message("user", PROMPT),), max_tokens=64, top_logprobs=None)
+    found: list[float] = []
+    for _ in range(requests):
+        asked = time.perf_counter()
+        async for _ in backend.stream(request):
+            pass
+        found.append(1000 * (time.perf_counter() - asked))
+    return found
+
+
+async def decisions_ms(
+    fleet: Sequence[Mapping[str, object]], requests: int
+) -> tuple[list[float], list[float]]:
+    """Of routing decisions one at a time, in this process: the embedding, and all of the decision."""
+    config = parse_config({"fleet": list(fleet)}, {})
+    router = await asyncio.to_thread(make_router, config)
+    cards = Fleet.from_config(config)
+    router.start()
+    try:
+        await router.warm()
+        models = [backend.card for backend in cards.backends.values()]
+        router.prepare(models)
+        prompts = [*varied_prompts(10, seed=1), *varied_prompts(requests)]
+        routes = [await router.route(Request((Message("user", p),), id=p), models) for p in prompts]
+    finally:
+        router.stop()
+    return [1000 * r.embed_s for r in routes[10:]], [1000 * r.decision_s for r in routes[10:]]

@@ -1,0 +1,65 @@
+"""A backend that runs on under another card: its price or its bounds have changed, and its engine has not.
+
+Knows which settings of a fleet member are only said of a model, and are nothing that its engine is told.
+"""
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from pinnace.config import FleetMember
+from pinnace.models.backend import Backend
+from pinnace.models.card import card_of
+from pinnace.models.completion import Delta, Request
+
+SAID_OF_IT = frozenset(
+    {
+        "price",
+        "tools",
+        "json_schema",
+        "optional",
+        "estimates",
+        "energy",
+        "max_running",
+        "max_waiting",
+        "max_tokens_in_flight",
+    }
+)
+"""Keys of a member that its card and its places are made of, and its engine is not."""
+
+
+class Recarded:
+    """`inner`, whose model is now what `member` says of it. Whatever else `inner` has is had here too."""
+
+    def __init__(self, inner: Backend, member: FleetMember) -> None:
+        self.inner = inner
+        now = inner.card
+        self.card = card_of(member, backend=now.backend, context_window=now.context_window)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    async def start(self) -> None:
+        """Start what is behind the card."""
+        await self.inner.start()
+
+    async def drain(self) -> None:
+        """Drain what is behind the card."""
+        await self.inner.drain()
+
+    def stream(self, request: Request) -> AsyncGenerator[Delta, None]:
+        """The deltas of what is behind the card."""
+        return self.inner.stream(request)
+
+
+def runs_alike(member: FleetMember, other: FleetMember) -> bool:
+    """Whether one engine serves both: they differ at most in what is said of the model."""
+    return type(member) is type(other) and member.model_dump(exclude=SAID_OF_IT) == other.model_dump(
+        exclude=SAID_OF_IT
+    )
+
+
+def engine_of(backend: Backend | None) -> Backend | None:
+    """What is behind all cards and gates of `backend`: one with its supervisor, where it has one."""
+    while (inner := getattr(backend, "inner", None)) is not None:
+        backend = inner
+    return backend
