@@ -9,7 +9,8 @@ from typing import Any
 from router_fixtures import ROW
 
 from pinnace.router.evidence import FEATURES
-from pinnace.router.ledger import Ledger, LedgerRow
+from pinnace.router.ledger import Ledger
+from pinnace.router.ledger_row import LedgerRow
 
 FEATURES_ZERO = dict.fromkeys(FEATURES, 0.0)
 

@@ -24,7 +24,7 @@ from pinnace.router.estimators.ngrams import BUCKETS
 from pinnace.router.evidence import FEATURES, Evidence
 from pinnace.router.expectation import Expectation, expectation_of
 from pinnace.router.gate import Gate, Logistic, features_of
-from pinnace.router.ledger import LedgerRow
+from pinnace.router.ledger_row import LedgerRow
 from pinnace.router.route import ModelEstimate, Route, Rung
 from pinnace.router.state import QUANTILES, Provenance, RouterState, as_loaded
 

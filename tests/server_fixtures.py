@@ -21,7 +21,7 @@ from pinnace.models.fleet import Fleet
 from pinnace.models.scripted import ScriptedBackend
 from pinnace.router.dispatch import Dispatcher
 from pinnace.router.evidence import Evidence
-from pinnace.router.ledger import LedgerRow
+from pinnace.router.ledger_row import LedgerRow
 from pinnace.router.route import Route, Rung
 from pinnace.server.app import App, create_app
 from pinnace.server.protocol import bounded_http
@@ -97,6 +97,9 @@ class ListLedger:
 
     def add(self, row: LedgerRow) -> None:
         self.rows.append(row)
+
+    def asker_of(self, request_id: str) -> str | None:
+        return next((row.key for row in self.rows if row.request_id == request_id), None)
 
 
 class ScriptedDispatcher(Dispatcher):

@@ -19,7 +19,8 @@ from pinnace.bench.settings import is_stock, without_settings
 from pinnace.cli.app import app
 from pinnace.config import parse_config
 from pinnace.errors import ConfigError
-from pinnace.router.ledger import Ledger, LedgerRow
+from pinnace.router.ledger import Ledger
+from pinnace.router.ledger_row import LedgerRow
 
 
 class FakeSide:

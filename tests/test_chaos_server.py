@@ -38,14 +38,23 @@ def script(name: str, probability: float) -> list[dict[str, object]]:
         line("cut at once", name, fault="cut", **plain),
         line("cut in the window", name, fault="cut", fault_after=2, **plain),
         line("cut later", name, fault="cut", fault_after=5, **plain),
-        line("stalled", name, fault="stall", **plain),
+        line("stalled at once", name, fault="stall", **plain),
         line("stalled later", name, fault="stall", fault_after=5, **plain),
         line("slow", name, first_token_s=10 * TICK_S, **plain),
         line("", name, **plain),
     ]
 
 
-FAULTS = ["refused", "cut at once", "cut in the window", "cut later", "stalled", "stalled later", "slow", ""]
+FAULTS = [
+    "refused",
+    "cut at once",
+    "cut in the window",
+    "cut later",
+    "stalled at once",
+    "stalled later",
+    "slow",
+    "",
+]
 
 
 @dataclass(frozen=True)
@@ -255,3 +264,23 @@ async def many(plan: Plan) -> None:
     check_books(app.metrics, dispatcher.ledger, clients)
 
 
+def test_a_thousand_idle_streams_cost_nothing_once_their_clients_have_gone() -> None:
+    asyncio.run(asyncio.wait_for(idle(), 60))
+
+
+async def idle() -> None:
+    dispatcher = dispatcher_of()
+    await dispatcher.start()
+    app = create_app(dispatcher, Server(max_running=1000))
+    front, before = Front(app, dispatcher), asyncio.all_tasks()
+    plan = Plan("stalled later", "sure", True, 0, False, 60_000, leaves_at=None, leaves_in=None, takes=0)
+    clients = [Client(plan) for _ in range(1000)]
+    asking = [asyncio.create_task(client.ask(front)) for client in clients]
+    await eventually(lambda: all(len(client.messages) > 1 for client in clients))
+    assert (app.admission.running, dispatcher.fleet.backends["sure"].running) == (1000, 1000)
+    for client in clients:
+        client.leave()
+    await asyncio.gather(*asking)
+    assert (app.admission.running, len(app.lifelines), dispatcher.fleet.backends["sure"].running) == (0, 0, 0)
+    await eventually(lambda: asyncio.all_tasks() <= before)
+    assert [row.outcome for row in dispatcher.ledger.rows] == ["abandoned"] * 1000

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from router_fixtures import ASKED, AxisEmbedder, failure_of, scripted, scripted_config, small_state
-from server_fixtures import eventually
+from server_fixtures import eventually, member
 
 from pinnace.config import BudgetPolicy, Policy
 from pinnace.errors import (
@@ -27,7 +28,8 @@ from pinnace.router.answer import Answered, Event
 from pinnace.router.budget import BudgetKeeper
 from pinnace.router.dispatch import Dispatcher
 from pinnace.router.embedding_queue import EmbeddingQueue
-from pinnace.router.ledger import Ledger, LedgerRow, read_ledger
+from pinnace.router.ledger import Ledger, read_ledger
+from pinnace.router.ledger_row import LedgerRow
 from pinnace.router.router import Router
 from pinnace.router.state import save_state
 
@@ -264,6 +266,21 @@ async def test_a_ledger_that_cannot_be_opened_stops_the_start(tmp_path: Path) ->
     with pytest.raises(ConfigError, match=r"ledger\.path"):
         await dispatcher.start()
     await dispatcher.drain()
+
+
+async def test_rows_are_written_out_even_where_a_member_cannot_be_drained(tmp_path: Path) -> None:
+    class Stuck(ScriptedBackend):
+        async def drain(self) -> None:
+            raise ZeroDivisionError
+
+    router, path = Router(small_state(), EmbeddingQueue(AxisEmbedder()), Policy()), tmp_path / "ledger.sqlite"
+    dispatcher = Dispatcher(Fleet({"small": Stuck(member("small", {"answer": "x"}))}), router, Ledger(path))
+    await dispatcher.start()
+    await serve(dispatcher)
+    with pytest.raises(ZeroDivisionError):
+        await dispatcher.drain()
+    assert only_row(path).model == "small"
+    assert not {"ledger", "embedder"} & {thread.name for thread in threading.enumerate()}
 
 
 async def test_without_a_ledger_it_serves_all_the_same() -> None:

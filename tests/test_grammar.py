@@ -184,7 +184,7 @@ async def test_a_schema_that_keeps_the_compiler_busy_is_ended_refused_and_rememb
     check: GrammarCheck, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(grammar_check, "TRY_S", 0.5)
-    patterns = [{"type": "string", "pattern": "[ab]*a[ab]{%d}" % i} for i in range(10, 30)]
+    patterns = [{"type": "string", "pattern": f"[ab]*a[ab]{{{i}}}"} for i in range(10, 30)]
     request = replace(PLAIN, tools=(), response_format=schema_format({"allOf": patterns}))
     for least, most in ((0.5, 3.0), (0.0, 0.2)):
         began = time.perf_counter()

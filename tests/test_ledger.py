@@ -20,8 +20,9 @@ from pinnace.errors import ConfigError
 from pinnace.models.completion import Usage
 from pinnace.router import ledger as module
 from pinnace.router.answer import Attempt
-from pinnace.router.ledger import Ledger, LedgerRow, attempts_json, has_request, read_ledger
+from pinnace.router.ledger import Ledger, has_request, read_ledger
 from pinnace.router.ledger_feedback import CREATE_FEEDBACK, INSERT_FEEDBACK, Feedback, read_feedback
+from pinnace.router.ledger_row import LedgerRow, attempts_json
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from router_fixtures import ROW
 from pinnace.errors import ConfigError
 from pinnace.eval.ledger_table import LedgerTable, expected_scores, ledger_table, without_evidence
 from pinnace.eval.likeness import likeness
-from pinnace.router.ledger import LedgerRow
+from pinnace.router.ledger_row import LedgerRow
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> ChatTokenizer:
     bytewise.decoder = tokenizers.decoders.ByteLevel()
     bytewise.add_special_tokens(list(CONTROL))
     folder = tmp_path_factory.mktemp("tokenizer")
-    made = transformers.PreTrainedTokenizerFast(tokenizer_object=bytewise, eos_token="<|im_end|>")  # noqa: S106
+    made = transformers.PreTrainedTokenizerFast(tokenizer_object=bytewise, eos_token="<|im_end|>")
     made.chat_template = TEMPLATE
     made.save_pretrained(str(folder))
     return ChatTokenizer(Path(folder))

@@ -14,6 +14,7 @@ DIRECT, ENDPOINT, STREAM, STOCK = "direct", "endpoint", "endpoint_stream", "stoc
 BARS: Mapping[str, tuple[str, float]] = {
     "goodput_ratio_c32": ("at least", 0.90),
     "goodput_ratio_c32_stream": ("at least", 0.90),
+    "ours_over_stock_c1": ("at least", 1.25),
     "ours_over_stock_c32": ("at least", 1.35),
     "batch32_over_batch1": ("at least", 6.0),
     "decision_p50_ms": ("at most", 15.0),

@@ -9,8 +9,8 @@ which the embedder's share is told apart.
 import asyncio
 import os
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -28,6 +28,8 @@ from pinnace.router.dispatch import AUTO, make_router
 
 MEMBERS = {INSTANT: 1, TWENTY: WORDS}
 """Words that each scripted model answers with, at once."""
+DECISIONS = 200
+Decide = Callable[[int], Awaitable[tuple[list[float], list[float]]]]
 SHAPES = {"whole": False, "streamed": True}
 PROMPT = "What is the capital of France? Answer in one word."
 BARS: Bars = {
@@ -53,9 +55,12 @@ async def overhead(repeats: int, requests: int, watch: Watch) -> Trial:
             watch("overhead: starting the server")
             config = document(fleet, scratch)
             port = await stack.enter_async_context(served("pinnace", config, scratch))
+            decide = await stack.enter_async_context(deciding(fleet))
 
             async def once(repeat: int) -> Figures:
-                return await _figures(client, port, fleet, requests, repeat)
+                embed, decision = await decide(min(requests, DECISIONS))
+                found = await _figures(client, port, fleet, requests, repeat)
+                return {**found, **_summary("embed", embed), **_summary("decision", decision)}
 
             await once(0)  # to warm everything up
             return await repeated("overhead", SETTING, BARS, repeats, once, watch)
@@ -74,8 +79,7 @@ async def _figures(
         else:
             flow = Flow(kind, port, model, SHAPES[shape], count=requests, prompt=PROMPT)
             found[kind] = latencies_ms(await ask_one(client, flow))
-    embed, decision = await decisions_ms(fleet, min(requests, 200))
-    return {**_added(found), **_summary("embed", embed), **_summary("decision", decision)}
+    return _added(found)
 
 
 def _added(found: Mapping[str, Sequence[float]]) -> Figures:
@@ -109,20 +113,25 @@ async def direct_ms(fleet: Sequence[Mapping[str, object]], model: str, requests:
     return found
 
 
-async def decisions_ms(
-    fleet: Sequence[Mapping[str, object]], requests: int
-) -> tuple[list[float], list[float]]:
-    """Of routing decisions one at a time, in this process: the embedding, and all of the decision."""
+@asynccontextmanager
+async def deciding(fleet: Sequence[Mapping[str, object]]) -> AsyncGenerator[Decide, None]:
+    """A router with its embedder, in this process; yields what times so many of its decisions.
+
+    That is one at a time, and of each the ms of the embedding, and of all of the decision.
+    """
     config = parse_config({"fleet": list(fleet)}, {})
     router = await asyncio.to_thread(make_router, config)
-    cards = Fleet.from_config(config)
+    cards = [backend.card for backend in Fleet.from_config(config).backends.values()]
+
+    async def decide(requests: int) -> tuple[list[float], list[float]]:
+        prompts = varied_prompts(requests)
+        routes = [await router.route(Request((Message("user", p),), id=p), cards) for p in prompts]
+        return [1000 * r.embed_s for r in routes], [1000 * r.decision_s for r in routes]
+
     router.start()
     try:
         await router.warm()
-        models = [backend.card for backend in cards.backends.values()]
-        router.prepare(models)
-        prompts = [*varied_prompts(10, seed=1), *varied_prompts(requests)]
-        routes = [await router.route(Request((Message("user", p),), id=p), models) for p in prompts]
+        router.prepare(cards)
+        yield decide
     finally:
         router.stop()
-    return [1000 * r.embed_s for r in routes[10:]], [1000 * r.decision_s for r in routes[10:]]

@@ -139,7 +139,7 @@ async def installed(folder: Path) -> Path:
 
     :raises BackendUnavailableError: when the package cannot be installed.
     """
-    python = Path(os.path.abspath(folder)) / "bin" / "python"  # it is run from another folder
+    python = Path.cwd() / folder / "bin" / "python"  # it is run from another folder
     if not (folder / "bin" / "litellm").exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         await _said(Path(sys.executable), "-m", "venv", str(folder))

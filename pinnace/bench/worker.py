@@ -80,7 +80,6 @@ class Worker:
             os.killpg(self._process.pid, signal.SIGKILL)  # itself, or children that it left behind
         await self._process.wait()
 
-
     async def _ended(self) -> None:
         """Wait for the end, and interrupt a busy child again and again: it may be deaf for a moment."""
         while self._is_busy:

@@ -30,8 +30,9 @@ import numpy.typing as npt
 
 from pinnace.eval.likeness import likeness
 from pinnace.eval.table import EvidenceColumn, FloatArray, OutcomeTable
-from pinnace.router.ledger import LedgerRow, read_ledger
+from pinnace.router.ledger import read_ledger
 from pinnace.router.ledger_feedback import Feedback, read_feedback
+from pinnace.router.ledger_row import LedgerRow
 
 BoolArray = npt.NDArray[np.bool_]
 

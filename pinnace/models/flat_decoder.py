@@ -10,7 +10,7 @@ first difference on vLLM's alone. Knows nothing of requests, nor how vLLM is mad
 import importlib
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from pinnace.models.flat_layers import Constants, UnlikeError, known_model, layer_of
 
@@ -39,16 +39,21 @@ class FlatDecoder:
         self._scratch: dict[int, Scratch] = {}
         self.differs = False
 
+    @property
+    def believed(self) -> set[int]:
+        """The numbers of tokens whose steps are taken flat, each found equal once."""
+        return set() if self.differs else set(self._scratch)
+
     def __call__(
         self, input_ids: Any, positions: Any, intermediate_tensors: Any = None, inputs_embeds: Any = None
     ) -> Any:
         """The hidden states of one step, (tokens, hidden); they are overwritten by the next step."""
         context = self._context()
-        found: dict[str, Any] | Any = context.attn_metadata
+        found: Any = context.attn_metadata
         if self.differs or inputs_embeds is not None or not isinstance(found, dict):
             return self._own(input_ids, positions, intermediate_tensors, inputs_embeds)
         name, tokens = self._constants.name, len(input_ids)
-        metadata: Any = found[name]
+        metadata = cast("dict[str, Any]", found)[name]
         slots = context.slot_mapping[name]
         if tokens > MOST_TOKENS or metadata.num_actual_tokens != tokens:
             return self._own(input_ids, positions, intermediate_tensors, inputs_embeds)

@@ -137,7 +137,7 @@ class Call:
                     patience.end()
 
     def _take(self, event: bytes, usage: Usage) -> tuple[Usage, list[Delta]]:
-        """The count after an event, and what it adds; once the answer is whole, nothing but the count does."""
+        """The count after an event, and what it adds: once the answer is whole, nothing but a count."""
         if event == DONE:
             return usage, []
         chunk = self._decode(event)

@@ -53,9 +53,8 @@ class Recarded:
 
 def runs_alike(member: FleetMember, other: FleetMember) -> bool:
     """Whether one engine serves both: they differ at most in what is said of the model."""
-    return type(member) is type(other) and member.model_dump(exclude=SAID_OF_IT) == other.model_dump(
-        exclude=SAID_OF_IT
-    )
+    told, also = (each.model_dump(exclude=set(SAID_OF_IT)) for each in (member, other))
+    return type(member) is type(other) and told == also
 
 
 def engine_of(backend: Backend | None) -> Backend | None:

@@ -4,7 +4,7 @@ import time
 
 from pinnace.models.completion import Request
 from pinnace.router.answer import Answered, Committed
-from pinnace.router.ledger import LedgerRow
+from pinnace.router.ledger_row import LedgerRow
 
 
 def cached_row(

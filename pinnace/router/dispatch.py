@@ -17,7 +17,8 @@ from pinnace.router.embedder import load_embedder
 from pinnace.router.embedders import Embedders, further_embedders
 from pinnace.router.embedding_queue import EmbeddingQueue
 from pinnace.router.evidence import Evidence
-from pinnace.router.ledger import Ledger, LedgerRow, attempts_json
+from pinnace.router.ledger import Ledger
+from pinnace.router.ledger_row import LedgerRow, attempts_json
 from pinnace.router.needs import only_capable
 from pinnace.router.route import Route
 from pinnace.router.router import Router

@@ -10,6 +10,7 @@ from pinnace.router.forecast import Forecast
 from pinnace.router.known import Known, large_of
 from pinnace.router.planner import Terms
 from pinnace.router.policy import Plan, Prospect, certified_prospects, plan_route
+from pinnace.router.route import EscalationGain
 
 
 def only_row(found: Forecast, at: int) -> Forecast:
@@ -52,3 +53,14 @@ def plan_of(
     plan = plan_route(certified_prospects(hoped, large, terms.margin), rate)
     why = terms.why if any(p.model == large for p in prospects) else f"{large} cannot serve it"
     return Plan(plan.rungs, plan.strategy, f"{plan.rungs[0].model} answers, {why}")
+
+
+def gains_of(found: Forecast, cards: Sequence[ModelCard]) -> tuple[EscalationGain, ...]:
+    """What the dearest capable model wins over each other one on such requests."""
+    usd = np.where(found.is_capable[0], found.usd[0], -np.inf)
+    top = int(np.argmax(usd))
+    return tuple(
+        EscalationGain(card.name, cards[top].name, *map(float, found.gains[0, i, top]))
+        for i, card in enumerate(cards)
+        if found.is_capable[0, i] and i != top
+    )

@@ -25,8 +25,8 @@ from pinnace.router.pinned import unread_route
 from pinnace.router.planner import Terms, make_planner
 from pinnace.router.policy import Plan
 from pinnace.router.preparing import Preparing
-from pinnace.router.prospects import measured, plan_of, prospects_of
-from pinnace.router.route import ClusterMatch, EscalationGain, ModelEstimate, Route, Rung
+from pinnace.router.prospects import gains_of, measured, plan_of, prospects_of
+from pinnace.router.route import ClusterMatch, ModelEstimate, Route, Rung
 from pinnace.router.state import RouterState
 from pinnace.router.types import FloatArray
 
@@ -141,7 +141,7 @@ class Router:
             float(found.familiarity[0]),
             estimates,
             time.perf_counter() - began,
-            _gains(found, cards),
+            gains_of(found, cards),
             began,
             embed_s,
         )
@@ -246,14 +246,3 @@ class Router:
         labels = self.state.clusters.labels
         pairs = zip(found.clusters[0], found.weights[0], strict=True)
         return tuple(ClusterMatch(int(at), labels[int(at)], float(weight)) for at, weight in pairs)
-
-
-def _gains(found: Forecast, cards: Sequence[ModelCard]) -> tuple[EscalationGain, ...]:
-    """What the dearest capable model wins over each other one on such requests."""
-    usd = np.where(found.is_capable[0], found.usd[0], -np.inf)
-    top = int(np.argmax(usd))
-    return tuple(
-        EscalationGain(card.name, cards[top].name, *map(float, found.gains[0, i, top]))
-        for i, card in enumerate(cards)
-        if found.is_capable[0, i] and i != top
-    )

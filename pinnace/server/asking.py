@@ -197,7 +197,7 @@ class Asker:
         exchange.model = committed.model
         answer = streamed(committed.model)
         await exchange.begin_stream(headers_of(committed, committed.spent_usd), answer.failure)
-        opening, ending = answer.opening(), b""  # the opening leaves with the first piece, which is here already
+        opening, ending = answer.opening(), b""  # leaves with the first piece, which is here already
         async for event in events:
             if isinstance(event, Delta):
                 if piece := answer.delta(event):

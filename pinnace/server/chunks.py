@@ -3,11 +3,12 @@
 What is the same in every chunk of a stream is rendered once; per delta only its text is.
 """
 
+from json.encoder import encode_basestring_ascii
 from typing import Any
 
 from pinnace.models.completion import Delta
 from pinnace.router.answer import Answered
-from pinnace.server.completion import logprobs_of, to_json
+from pinnace.server.completion import logprobs_of
 from pinnace.server.envelope import Envelope
 from pinnace.server.frames import Frames
 from pinnace.server.sse import frame
@@ -63,7 +64,7 @@ class Chunks:
             return self._piece(delta)
         if not delta.text:
             return b""
-        text = to_json(delta.text)
+        text = encode_basestring_ascii(delta.text)
         return f'{self._before_text}{delta.index},"delta":{{"content":{text}{self._after_text}'.encode(
             "ascii"
         )

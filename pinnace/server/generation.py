@@ -11,7 +11,8 @@ from pydantic import Field, ValidationError
 from pinnace.config import Limits
 from pinnace.errors import RequestError
 from pinnace.server.faults import request_error_of
-from pinnace.server.shapes import NotStored, Shape, Stop, StreamOptions
+from pinnace.server.sampling import Stop
+from pinnace.server.shapes import NotStored, Shape, StreamOptions
 
 _INT64 = 2**63
 _S = TypeVar("_S", bound=Shape)

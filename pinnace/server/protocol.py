@@ -21,8 +21,10 @@ class HeaderFloodError(Exception):
 
 
 class HeldHead:
-    """A transport on which an answer's head leaves with the first of its body: one write, and its client wakes
-    once. A head without a body leaves in the loop's next turn."""
+    """A transport on which an answer's head leaves with the first of its body: its client wakes once.
+
+    A head without a body leaves in the loop's next turn.
+    """
 
     def __init__(self, transport: Transport, loop: AbstractEventLoop) -> None:
         self._transport = transport
@@ -146,11 +148,16 @@ class BoundedHttp(HttpToolsProtocol):
             self.transport.close()
 
     def _refuse(self, status: HTTPStatus, message: str, code: str) -> None:
-        """Answer in the envelope and close, unless another answer is under way on this connection."""
+        """Answer in the envelope and close, unless another answer is under way on this connection.
+
+        A request that is still being read, or not answered yet, is answered by this.
+        """
         self.told(code)
         cycle: Any = self.cycle  # None before the first request, whatever its annotation says
-        if cycle is None or cycle.response_complete:
+        if cycle is None or cycle.response_complete or not (cycle.response_started or self.pipeline):
             self.transport.write(_response(status, message, code))
+            if cycle is not None:
+                cycle.disconnected = True  # so that it writes no second answer
         self.transport.close()
 
     def _stop_timer(self) -> None:

@@ -81,7 +81,10 @@ class ResponseCache:
         if kept is not None or flight is None or flight.followers >= MAX_FOLLOWERS:
             return kept
         flight.followers += 1
-        await flight.landed.wait()
+        try:
+            await flight.landed.wait()
+        finally:
+            flight.followers -= 1
         return flight.kept
 
     @asynccontextmanager

@@ -13,7 +13,8 @@ from pinnace.config import Limits
 from pinnace.errors import RequestError
 from pinnace.models.completion import Message, Request
 from pinnace.server.generation import Choices, tokens_within, too_large, wrong_field
-from pinnace.server.shapes import LogitBias, NotStored, wrong
+from pinnace.server.sampling import LogitBias
+from pinnace.server.shapes import NotStored, wrong
 
 DEFAULT_MAX_TOKENS = 16
 """What OpenAI's older completions write where `max_tokens` is not given."""

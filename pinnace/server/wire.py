@@ -12,10 +12,10 @@ from pydantic import Field
 from pinnace.config import Limits
 from pinnace.models.completion import Request
 from pinnace.server.generation import Choices, parsed, tokens_within, too_large, wrong_field
+from pinnace.server.sampling import LogitBias
 from pinnace.server.schemas import with_schemas_checked
 from pinnace.server.shapes import (
     ChatMessage,
-    LogitBias,
     ResponseFormat,
     Tool,
     ToolChoice,
