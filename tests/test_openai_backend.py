@@ -1,6 +1,7 @@
 """A model behind any OpenAI-compatible server: what is asked, what comes back, and how a request ends."""
 
 import asyncio
+from collections.abc import Iterator
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -10,8 +11,9 @@ from router_fixtures import ASKED, failure_of
 from server_fixtures import eventually
 from stand_in_remote import DONE, choice, event, hang, logprobs, pause, words
 
-from pinnace.errors import RequestError
-from pinnace.models.completion import Message, Request, TokenLogprob, Usage
+from pinnace.errors import BackendError, RequestError
+from pinnace.models.completion import Delta, Message, Request, TokenLogprob, Usage
+from pinnace.models.openai_call import joined
 
 
 async def test_an_answer_with_log_probabilities_and_the_servers_own_count() -> None:
@@ -196,3 +198,28 @@ async def test_many_at_once_each_get_their_own() -> None:
         answers = await asyncio.gather(*(deltas_of(backend) for _ in range(50)))
         assert {text_of(deltas) for deltas in answers} == {"one two"}
         assert (backend.running, len(place.asked)) == (0, 50)
+
+
+def test_an_error_comes_after_what_was_said_before_it() -> None:
+    def said() -> Iterator[Delta]:
+        yield Delta("a")
+        yield Delta("b")
+        raise BackendError("broke")
+
+    heard = joined(said())
+    assert next(heard).text == "ab"
+    with pytest.raises(BackendError, match="broke"):
+        next(heard)
+
+
+def test_joined_deltas_say_the_same() -> None:
+    deltas = [
+        Delta("a", 0),
+        Delta("b", 0, usage=Usage(1, 2)),
+        Delta("c", 1),
+        Delta("", 1, finish_reason="stop"),
+    ]
+    assert list(joined(deltas)) == [
+        Delta("ab", 0, usage=Usage(1, 2)),
+        Delta("c", 1, finish_reason="stop"),
+    ]

@@ -16,11 +16,15 @@ from pathlib import Path
 BIND = "VLLM_CPU_OMP_THREADS_BIND"
 PRELOAD = "LD_PRELOAD"
 THREADS = "OMP_NUM_THREADS"
+MALLOC = "GLIBC_TUNABLES"
 SETTINGS = (
-    *(BIND, PRELOAD, THREADS),
+    *(BIND, PRELOAD, THREADS, MALLOC),
     *("OMP_PLACES", "OMP_PROC_BIND", "KMP_AFFINITY", "KMP_BLOCKTIME", "KMP_TPAUSE"),
 )
 """Every variable that is set here, and vLLM's own for the same."""
+HUGE_PAGES = "glibc.malloc.hugetlb=1"
+"""Has glibc ask for huge pages where the kernel gives them to who asks: every step reads all weights once,
+and 4 kB pages make that a tenth slower."""
 IN_ENGINE_PROCESS = "vllm.v1.executor.uniproc_executor.UniProcExecutor"
 _TOPOLOGY = Path("/sys/devices/system/cpu")
 
@@ -28,9 +32,9 @@ _TOPOLOGY = Path("/sys/devices/system/cpu")
 def cpu_settings(environ: Mapping[str, str]) -> dict[str, str]:
     """What to add to `environ` while the processes of a CPU engine are started.
 
-    Nothing but Intel's OpenMP where the user has bound the threads in vLLM's way.
+    Nothing but Intel's OpenMP and huge pages where the user has bound the threads in vLLM's way.
     """
-    settings: dict[str, str] = {}
+    settings = {} if MALLOC in environ else {MALLOC: HUGE_PAGES}
     preloaded = environ.get(PRELOAD, "")
     openmp = intel_openmp(Path(sys.prefix))
     if openmp is not None and "omp" not in preloaded:

@@ -59,6 +59,32 @@ class Patience(Watch):
         self.put_off(time.monotonic() + LAST_WORDS_S)
 
 
+def joined(deltas: Iterable[Delta]) -> Iterator[Delta]:
+    """The same, with what follows on the same choice in one piece; an error comes after what was said."""
+    held: Delta | None = None
+    try:
+        for delta in deltas:
+            if held is not None and held.index == delta.index and held.finish_reason is None:
+                held = Delta(
+                    held.text + delta.text,
+                    delta.index,
+                    held.logprobs + delta.logprobs,
+                    delta.finish_reason,
+                    delta.usage or held.usage,
+                    (*held.tool_calls, *delta.tool_calls),
+                )
+                continue
+            if held is not None:
+                yield held
+            held = delta
+    except (BackendError, AttemptError):
+        if held is not None:
+            yield held
+        raise
+    if held is not None:
+        yield held
+
+
 class Call:
     """One attempt. `max_tokens_field` is what the cap on the answer is called."""
 
@@ -69,6 +95,8 @@ class Call:
         self._max_tokens_field = max_tokens_field
         self._finished: set[int] = set()
         self._has_headers = False
+        self._has_ended = False
+        self._usage = Usage()
 
     async def deltas(self) -> AsyncGenerator[Delta, None]:
         """Yield the answer's deltas; closing the iterator closes the connection.
@@ -123,30 +151,36 @@ class Call:
 
     async def _read(self, patience: Patience) -> AsyncGenerator[Delta, None]:
         """The deltas of the choices asked for."""
-        usage = Usage(prompt_tokens=sum(len(m.content) for m in self._request.messages) // 4)
+        self._usage = Usage(prompt_tokens=sum(len(m.content) for m in self._request.messages) // 4)
         async with self._opened(patience) as found:
             while (events := await patience.wait(anext(found, None))) is not None:
-                for event in events:
-                    if event == DONE and not self._is_whole():
-                        return
-                    usage, deltas = self._take(event, usage)
-                    for delta in deltas:
-                        yield delta
-                        patience.renew()
+                deltas = self._said(events)
+                for delta in joined(deltas) if self._request.is_read_whole else deltas:
+                    yield delta
+                    patience.renew()
                 if self._is_whole():
                     patience.end()
+                elif self._has_ended:
+                    return
 
-    def _take(self, event: bytes, usage: Usage) -> tuple[Usage, list[Delta]]:
-        """The count after an event, and what it adds: once the answer is whole, nothing but a count."""
-        if event == DONE:
-            return usage, []
-        chunk = self._decode(event)
-        if self._is_whole():
-            return usage, [Delta(usage=chunk.count(usage))] if chunk.usage is not None else []
-        usage = chunk.count(usage)
-        deltas = list(self._checked(chunk.deltas(usage)))
-        self._finished.update(delta.index for delta in deltas if delta.finish_reason is not None)
-        return usage, deltas
+    def _said(self, events: Iterable[bytes]) -> Iterator[Delta]:
+        """What events that came together add: once the answer is whole, nothing but a count."""
+        for event in events:
+            if event == DONE:
+                self._has_ended = True
+                if not self._is_whole():
+                    return
+                continue
+            chunk = self._decode(event)
+            if self._is_whole():
+                if chunk.usage is not None:
+                    yield Delta(usage=chunk.count(self._usage))
+                continue
+            self._usage = chunk.count(self._usage)
+            for delta in self._checked(chunk.deltas(self._usage)):
+                if delta.finish_reason is not None:
+                    self._finished.add(delta.index)
+                yield delta
 
     @asynccontextmanager
     async def _opened(self, patience: Patience) -> AsyncGenerator[AsyncGenerator[list[bytes], None], None]:

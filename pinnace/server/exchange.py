@@ -88,7 +88,13 @@ class Exchange:
         """Send the next part of the body."""
         if self._failure is not None:
             self._note_chunk()
-        await self._send_body({"type": "http.response.body", "body": data, "more_body": True})
+        message: Message = {"type": "http.response.body", "body": data, "more_body": True}
+        if (reader := self.reader) is None:
+            await self._send(message)
+            return
+        reader.begun += 1
+        await self._send(message)
+        reader.done += 1
 
     def _note_chunk(self) -> None:
         """When the next chunk of a stream leaves: the first since the request came, others since the last."""
