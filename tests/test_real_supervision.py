@@ -29,6 +29,8 @@ pytestmark = pytest.mark.real
 
 SMALL = "smollm2-135m"
 LONG = "Write a very long story about the sea, with many chapters, and leave nothing out."
+ENDLESS = {"0": -100, "2": -100}
+"""Biases of the tokens that end an answer: it goes on to its last allowed token, on any machine."""
 SHARED = Path("/dev/shm")
 
 
@@ -60,6 +62,14 @@ def ask(server: Running, text: str, model: str = SMALL, **fields: object) -> htt
     return httpx.post(f"{server.url}/v1/chat/completions", json=body, timeout=120)
 
 
+def ask_long(server: Running, text: str = LONG, max_tokens: int = 2000) -> httpx.Response:
+    return ask(server, text, max_tokens=max_tokens, logit_bias=ENDLESS)
+
+
+def runs(server: Running, many: int) -> bool:
+    return f"pinnace_running {many}.0" in httpx.get(f"{server.url}/metrics", timeout=5).text
+
+
 def engine_of(server: Running) -> psutil.Process:
     """The engine's process: the largest child."""
     children = psutil.Process(server.process.pid).children(recursive=True)
@@ -80,8 +90,9 @@ def test_a_killed_engine_comes_back_and_its_requests_climb_or_are_refused(server
     engine = engine_of(server)
     descriptors = psutil.Process(server.process.pid).num_fds()
     with ThreadPoolExecutor(4) as pool:
-        pinned = [pool.submit(ask, server, LONG, max_tokens=2000) for _ in range(2)]
-        time.sleep(2)
+        pinned = [pool.submit(ask_long, server) for _ in range(2)]
+        wait_for(lambda: runs(server, 2), server, 10)
+        time.sleep(1)  # in the engine by now
         engine.kill()
         wait_for(lambda: state_of(server) == "restarting", server, 10)
         refused = ask(server, "What is the capital of France?")
@@ -111,12 +122,13 @@ def test_a_request_that_kills_the_engine_twice_is_refused(server: Running) -> No
     for _ in range(2):
         engine = engine_of(server)
         with ThreadPoolExecutor(1) as pool:
-            asked = pool.submit(ask, server, "poison: " + LONG, max_tokens=2000)
-            time.sleep(2)
+            asked = pool.submit(ask_long, server, "poison: " + LONG)
+            wait_for(lambda: runs(server, 1), server, 10)
+            time.sleep(1)
             engine.kill()
             assert asked.result().status_code == 503
         wait_for(lambda: state_of(server) == "ready", server, 180)
-    refused = ask(server, "poison: " + LONG, max_tokens=2000)
+    refused = ask_long(server, "poison: " + LONG)
     assert refused.status_code == 400
     assert refused.json()["error"]["code"] == "poisoned_request"
     assert refused.json()["error"]["param"] == "messages"
@@ -128,12 +140,13 @@ def test_sigterm_to_the_whole_group_lets_what_runs_finish_and_leaves_nothing(ser
     engine = engine_of(server)
     everybody = psutil.Process(server.process.pid).children(recursive=True)
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(ask, server, LONG, max_tokens=60)
+        asked = pool.submit(ask_long, server, max_tokens=600)
+        wait_for(lambda: runs(server, 1), server, 10)
         time.sleep(1)
         os.killpg(server.process.pid, signal.SIGTERM)
         answer = asked.result()
     assert answer.status_code == 200, answer.text
-    assert answer.json()["usage"]["completion_tokens"] == 60
+    assert answer.json()["usage"]["completion_tokens"] == 600
     assert server.process.wait(180) == 0
     wait_for_ends(everybody)
     assert nothing_is_left_of(engine)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import openai
 import pytest
-from real_server import ROOT, Running, pinnace_serve, wait_ready
+from real_server import ROOT, Running, pinnace_serve, wait_for, wait_ready
 
 from pinnace.router.ledger_feedback import read_feedback
 
@@ -55,4 +55,5 @@ def test_every_endpoint_answers_and_what_it_answered_can_be_rated(server: Runnin
     assert len(cat) == 128
     likeness = [sum(a * b for a, b in zip(cat, other, strict=True)) for other in (kitten, law)]
     assert likeness[0] > 0.5 > likeness[1]
-    assert set(read_feedback(Path(server.folder) / ".pinnace" / "ledger.sqlite")) == {text.id, response.id}
+    ledger = Path(server.folder) / ".pinnace" / "ledger.sqlite"
+    wait_for(lambda: set(read_feedback(ledger)) == {text.id, response.id}, server, 10)

@@ -94,8 +94,10 @@ class Worker:
 def answer_lines(answer: Callable[[Any], object]) -> None:
     """The child's end: answer every line until there are no more, or SIGINT.
 
-    Whatever else writes to standard output is sent to standard error.
+    Whatever else writes to standard output is sent to standard error. SIGINT is heard even where the parent
+    ignores it, as a shell's background jobs do.
     """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as replies, suppress(KeyboardInterrupt):
         os.dup2(2, 1)
         for line in sys.stdin:

@@ -12,8 +12,9 @@ from typing import Any, cast
 
 from pinnace.models.json_schema import LISTS, MAPS, SINGLE, Schema
 
-CHARACTERS_PER_TOKEN = 3
-"""Fewer than English has (over 4), as lists, numbers and other scripts have."""
+CHARACTERS_PER_TOKEN = 2
+"""Fewer than English has (over 4): addresses, numbers and other scripts have about 2 (at 3, one answer in a
+hundred and fifty was cut)."""
 SHORTEST = 16
 """The least that a string without a bound of its own may have."""
 ITEM = 64
