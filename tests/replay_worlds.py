@@ -8,7 +8,7 @@ import numpy as np
 
 from pinnace.eval.methods import METHODS, Method, neighbours
 from pinnace.eval.pool import Pool
-from pinnace.eval.recorded_rows import Recorded, record, usable_rows
+from pinnace.eval.recorded_rows import Recorded, recorded_rows
 from pinnace.eval.replay import Replay, replay
 from pinnace.eval.table import FloatArray, OutcomeTable
 from pinnace.router.embedder import HashingEmbedder
@@ -65,8 +65,7 @@ def vectors_of(texts: object) -> FloatArray:
 
 def recorded_of(table: OutcomeTable, pool: Pool = POOL) -> Recorded:
     """All rows of `table` that can be replayed."""
-    rows, dropped = usable_rows(table, pool)
-    return record(table, pool, rows, dropped, vectors_of(table.prompts[int(row)] for row in rows))
+    return recorded_rows(table, pool, vectors_of)
 
 
 def with_columns(table: OutcomeTable, columns: IntArray) -> OutcomeTable:

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinnace.router.clusters import NEIGHBOURS, SHARPNESS, Clusters
-from pinnace.router.embedder import normalised
 from pinnace.router.labels import label_clusters
+from pinnace.router.vectors import normalised
 
 
 def clusters_of(k: int, dim: int, seed: int = 0) -> Clusters:

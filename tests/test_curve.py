@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import auc
 
 from pinnace.errors import TableError
-from pinnace.eval.curve import Curve, hull_area, hull_areas, hull_at, mean_height, upper_hull
+from pinnace.eval.curve import hull_area, hull_areas, hull_at, mean_height, upper_hull
 
 # Under the line from (1, 0.5) to (3, 0.8), whose height at 2 is 0.65, lies (2, 0.4).
 COSTS = np.array([3.0, 0.0, 2.0, 1.0])
@@ -34,7 +34,7 @@ def test_the_hull_of_four_points():
     costs, qualities = upper_hull(COSTS, QUALITIES)
     assert costs.tolist() == [0, 1, 3]
     assert qualities.tolist() == [0.2, 0.5, 0.8]
-    np.testing.assert_allclose(hull_at(Curve(COSTS, QUALITIES), np.array([0.5, 2, 9])), [0.35, 0.65, 0.8])
+    np.testing.assert_allclose(hull_at(COSTS, QUALITIES, np.array([0.5, 2, 9])), [0.35, 0.65, 0.8])
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_left_of_the_first_point_the_hull_is_clamped():
     one = np.array([1.0]), np.array([0.5])
     assert hull_area(*one, 0, 2) == pytest.approx(0.5)
     assert hull_area(*one, 0.5, 0.5) == 0.5
-    assert hull_at(Curve(*one), np.array([0.0]))[0] == 0.5
+    assert hull_at(*one, np.array([0.0]))[0] == 0.5
 
 
 def test_a_range_as_narrow_as_rounding_is_one_cost():
@@ -84,7 +84,7 @@ def test_points_that_are_not_numbers_are_refused(wrong):
 @given(points, thousandths)
 def test_the_hull_is_what_two_settings_can_be_mixed_to(drawn, cost):
     cost = max(cost, drawn[0].min())
-    assert hull_at(Curve(*drawn), np.array([cost]))[0] == pytest.approx(by_brute_force(*drawn, cost))
+    assert hull_at(*drawn, np.array([cost]))[0] == pytest.approx(by_brute_force(*drawn, cost))
 
 
 @given(points)
@@ -93,18 +93,17 @@ def test_a_hull_rises_bends_down_and_lies_above_all_points(drawn):
     assert (np.diff(costs) > 0).all()
     assert (np.diff(qualities) > 0).all()
     assert (np.diff(np.diff(qualities) / np.diff(costs)) < 1e-9).all()
-    assert (hull_at(Curve(*drawn), drawn[0]) >= drawn[1] - 1e-12).all()
+    assert (hull_at(*drawn, drawn[0]) >= drawn[1] - 1e-12).all()
     assert qualities[-1] == drawn[1].max()
 
 
 @given(points, ranges)
 def test_the_area_is_the_trapezoid_through_the_corners(drawn, limits):
     low, high = limits
-    curve = Curve(*drawn)
     corners = upper_hull(*drawn)[0]
     knots = np.unique(np.concatenate([[low, high], corners[(corners > low) & (corners < high)]]))
     if low < high:
-        expected = auc(knots, hull_at(curve, knots)) / (high - low)
+        expected = auc(knots, hull_at(*drawn, knots)) / (high - low)
         assert hull_area(*drawn, low, high) == pytest.approx(expected)
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pinnace.config import Router
 from pinnace.errors import WeightsError
-from pinnace.router.embedder import MAX_CHARACTERS, Embedder, HashingEmbedder, load_embedder, normalised
+from pinnace.router.embedder import MAX_CHARACTERS, Embedder, HashingEmbedder, load_embedder
 
 HASHING = HashingEmbedder()
 
@@ -38,10 +38,6 @@ def test_like_texts_are_near() -> None:
 def test_only_the_beginning_of_a_long_text_counts() -> None:
     long = "word " * MAX_CHARACTERS
     np.testing.assert_array_equal(HASHING.embed([long]), HASHING.embed([long + "more"]))
-
-
-def test_a_row_of_zeros_stays() -> None:
-    np.testing.assert_array_equal(normalised(np.array([[0.0, 0.0], [3.0, 4.0]])), [[0, 0], [0.6, 0.8]])
 
 
 def test_an_embedder_is_loaded_by_its_name_in_the_configuration() -> None:

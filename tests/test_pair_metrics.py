@@ -9,12 +9,10 @@ from hypothesis import strategies as st
 from sklearn.metrics import auc
 
 from pinnace.errors import TableError
-from pinnace.eval.bootstrap import draw_weights
 from pinnace.eval.pair_metrics import (
     accuracy_at,
     apgr,
     apgr_draws,
-    beyond_blind_draws,
     content_blind,
     cpt,
     cpt_draws,
@@ -167,12 +165,3 @@ def test_the_gain_is_what_the_cascade_adds_to_the_small_model(columns, data):
     assert small.mean() + found.gain == pytest.approx(np.where(escalated, large, small).mean())
     everything = escalation(small, large, np.ones(n, dtype=bool))
     assert everything.gain == pytest.approx(everything.blind_gain)
-    beyond = beyond_blind_draws(small, large, escalated, np.ones((1, n)))
-    assert beyond[0] == pytest.approx(found.gain - found.blind_gain)
-
-
-def test_escalating_at_random_gains_nothing_beyond_blind():
-    rng = np.random.default_rng(0)
-    small, large = rng.random((2, 2000)).round()
-    beyond = beyond_blind_draws(small, large, rng.random(2000) < 0.3, draw_weights(2000, 400, seed=0))
-    assert np.quantile(beyond, 0.005) < 0 < np.quantile(beyond, 0.995)

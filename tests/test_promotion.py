@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinnace.eval.promotion import EPSILON, MIN_ROWS, SLACK, ServedRows, compare_states, served_by
+from pinnace.eval.promotion import EPSILON, MIN_ROWS, SLACK, ServedRows, compare_states
 
 N = 400
 NO_RATE = np.zeros(N)
@@ -16,7 +16,9 @@ COSTS = np.tile([1e-5, 1e-3], (N, 1))
 
 def served(columns: np.ndarray, scores: np.ndarray = SCORES) -> ServedRows:
     """What comes of choosing these columns."""
-    return served_by(lambda prompts: columns, ("x",) * len(columns), ("small", "large"), scores, COSTS)
+    rows = np.arange(len(columns))
+    paths = tuple(("small", "large")[column] for column in columns)
+    return ServedRows(paths, scores[rows, columns], COSTS[rows, columns])
 
 
 SMALL, LARGE = served(np.zeros(N, dtype=np.int64)), served(np.ones(N, dtype=np.int64))

@@ -5,128 +5,15 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import replace
-from html.parser import HTMLParser
 
-import numpy as np
 import pytest
-from test_gate_report import judged
+from report_samples import NASTY, bare, method, plain, read, sample
 
 from pinnace.errors import PinnaceError
 from pinnace.eval.figures.drawing import draw_figures
 from pinnace.eval.figures.sketches import REPLAY
-from pinnace.eval.gate_parts import gate_parts
-from pinnace.eval.gate_report import report_gate
 from pinnace.eval.report import write_report
-from pinnace.eval.report_words import decimals, differences, interval, number, title
-from pinnace.router.drift import drift, reference_of
-
-NASTY = "<script>alert('1')</script> & \"$x^$\" 定律\x00\n--> ]]>"
-NAN = float("nan")
-VOID = {"meta", "br"}
-
-
-def method(label, kind, area, *, curve=True):
-    costs = np.linspace(1e-5, 1e-3, 9)
-    quality = area - 10 + 20 * np.sqrt((costs - costs[0]) / (costs[-1] - costs[0]))
-    line = {"cost": costs.tolist(), "quality": quality, "low": quality - 1, "high": quality + 1}
-    return {
-        "label": label,
-        "kind": kind,
-        "area": area,
-        "area_low": area - 1.25,
-        "area_high": area + 1.5,
-        "small_accuracy": area - 5.125,
-        "small_accuracy_low": area - 6.0,
-        "small_accuracy_high": area - 4.0,
-        "curve": line if curve else None,
-        "metrics": {
-            "apgr": {"value": area / 100, "low": area / 100 - 0.0125, "high": area / 100 + 0.0125},
-            "qnc": {"value": NAN, "low": NAN, "high": NAN},
-            "cpt50": None,
-        },
-    }
-
-
-def cluster(label, rows, gain, x):
-    return {
-        "label": label,
-        "rows": rows,
-        "share": rows / 300,
-        "best_small": "org/small",
-        "best_small_quality": 40.25,
-        "large_quality": 40.25 + gain,
-        "gain": gain,
-        "gain_low": gain - 3,
-        "gain_high": gain + 4,
-        "x": x,
-        "y": x * x,
-    }
-
-
-def sample():
-    """A report as `replay_json` and `report_parts` give it."""
-    delta = {"area": 1.5, "area_low": 0.5, "area_high": 2.25}
-    delta |= {"small_accuracy": -0.25, "small_accuracy_low": -1.0, "small_accuracy_high": 0.75}
-    blind = delta | {"small_accuracy": -2.5, "small_accuracy_low": -3.5, "small_accuracy_high": -1.25}
-    bins = [0.125, 0.375, 0.625, 0.875]
-    return {
-        "table": "made_up.parquet",
-        "rows": 12_345,
-        "dropped": {"rows of a task that was not asked for": 17, "rows without a score": 0},
-        "test_rows": [3_601, 3_602],
-        "seeds": 2,
-        "draws": 1_000,
-        "train_share": 0.7,
-        "small": ["org/small", "org/other"],
-        "large": "org/large",
-        "normalisation": {"area": "area under the hull", "apgr": "0 is the weak model"},
-        "cost_low": 1e-5,
-        "cost_high": 1e-3,
-        "methods": {
-            "pinnace": method("Pinnace", "ours", 61.5),
-            "knn40": method("kNN-40", "peer", 60.0),
-            "content_blind": method("content-blind mix", "control", 55.0),
-            "best_single": method("best single", "control", 54.0, curve=False),
-            "theirs": method("theirs", "foreign", 58.0),
-            "oracle": method("oracle", "bound", 80.0),
-        },
-        "singles": {
-            "org/small": {"cost": 1e-5, "quality": 51.25},
-            "org/other": {"cost": 2e-5, "quality": 49.5},
-            "org/large": {"cost": 1e-3, "quality": 70.75},
-        },
-        "delta_vs_best_peer": {"peer": "knn40", **delta},
-        "delta_vs_blind": blind,
-        "clusters": [cluster("tide, sail", 200, 12.5, 0.0), cluster("oven, flour", 100, -1.5, 1.0)],
-        "reliability": [
-            {
-                "model": "org/small",
-                "what": what,
-                "confidence": bins,
-                "right": bins,
-                "low": [each - 0.1 for each in bins],
-                "high": [each + 0.1 for each in bins],
-                "counts": [25.0] * 4,
-                "ece": 0.0123,
-            }
-            for what in ("estimate", "gate")
-        ],
-    }
-
-
-def bare():
-    """What a table of two models without a large one has, at one cost and without clusters."""
-    report = sample()
-    report |= {"large": None, "clusters": [], "reliability": [], "cost_low": 0.0, "cost_high": 0.0}
-    report |= {
-        "delta_vs_best_peer": None,
-        "delta_vs_blind": None,
-        "methods": {"pinnace": method("Pinnace", "ours", 9.0)},
-    }
-    report["singles"] = {"a": {"cost": 0.0, "quality": 50.0}, "b": {"cost": 0.0, "quality": NAN}}
-    report["methods"]["pinnace"]["curve"]["cost"] = [0.0] * 9
-    return report
+from pinnace.eval.report_words import interval, number
 
 
 @pytest.fixture(scope="module")
@@ -139,42 +26,6 @@ def written(tmp_path_factory):
 @pytest.fixture(scope="module")
 def html(written):
     return (written / "report.html").read_text(encoding="utf-8")
-
-
-class Tags(HTMLParser):
-    """Reads a page and notes what is open, every id, and every reference within the page."""
-
-    def __init__(self):
-        super().__init__()
-        self.open, self.ids, self.references, self.names = [], [], set(), set()
-
-    def handle_starttag(self, tag, attrs):
-        self.names.add(tag)
-        if tag not in VOID:
-            self.open.append(tag)
-        self.note(attrs)
-
-    def handle_startendtag(self, tag, attrs):
-        self.names.add(tag)
-        self.note(attrs)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def note(self, attrs):
-        for name, value in attrs:
-            if name == "id":
-                self.ids.append(value)
-            self.references |= set(re.findall(r"url\(#([^)]+)\)", value or ""))
-            if name == "href":
-                self.references.add(value.removeprefix("#"))
-
-
-def read(page):
-    tags = Tags()
-    tags.feed(page)
-    tags.close()
-    return tags
 
 
 def test_the_page_is_whole_and_every_reference_leads_to_the_one_thing_that_it_names(tmp_path):
@@ -234,11 +85,6 @@ def test_the_json_has_every_figure_and_no_nan(written):
     assert found["format"] == 1
 
 
-def plain(report):
-    """The report as JSON knows it: lists for arrays, nothing for NaN."""
-    return json.loads(re.sub(r"\bNaN\b", "null", json.dumps(report, default=lambda array: array.tolist())))
-
-
 def test_the_same_figures_give_the_same_bytes(written, tmp_path):
     write_report([sample()], tmp_path, command="pinnace eval replay made_up.parquet --report here")
     for name in ("report.html", "figures.json"):
@@ -275,142 +121,11 @@ def test_a_table_with_little_in_it_is_reported_too(tmp_path):
     assert "distinguishable" not in page
 
 
-def test_a_protocol_is_a_table_beside_what_was_published(tmp_path):
-    figures = {
-        "mmlu": {"value": 61.25, "low": 60.5, "high": 62.0},
-        "mean": {"value": NAN, "low": NAN, "high": NAN},
-    }
-    protocol = {
-        "table": "dc.parquet",
-        "protocol": "routerdc",
-        "note": "on its own split",
-        "seeds": 5,
-        "draws": 100,
-    }
-    protocol |= {"published": {"RouterDC": "58.54"}, "methods": {"pinnace": figures}}
-    write_report([protocol], tmp_path)
-    page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    for said in ("61.25", "60.50 to 62.00", "RouterDC", "58.54", "on its own split", "protocol routerdc"):
-        assert said in page
-
-
-def protocol_of_pairs():
-    """A protocol's report with a pair of models, as `protocol_json` and `protocol_parts` give it."""
-    figures = {"mmlu_apgr": {"value": 0.61, "low": 0.58, "high": 0.64}}
-    share = [0.0, 0.5, 1.0]
-    curve = {"accuracy": [60.0, 72.0, 80.0], "over_blind": [0.0, 2.0, 0.0]}
-    curve |= {"over_blind_low": [0.0, 1.0, 0.0], "over_blind_high": [0.0, 3.0, 0.0]}
-    curve |= {"apgr": 0.61, "cpt50": 0.4, "cpt80": 0.75}
-    names = {"pinnace": "ours", "knn40": "peer", "oracle": "bound"}
-    pair = {"name": "mmlu", "rows": 600, "weak": 60.0, "strong": 80.0, "share": share}
-    return {
-        "table": NASTY,
-        "protocol": "routellm",
-        "note": NASTY,
-        "seeds": 1,
-        "draws": 20,
-        "published": {"RouteLLM, MMLU APGR": "0.603"},
-        "methods": {"pinnace": figures, "knn40": figures},
-        "labels": {name: f"label of {name}" for name in names},
-        "kinds": names,
-        "beside": {"mmlu_apgr": {"name": "RouteLLM, MMLU APGR", "value": 0.603}},
-        "pairs": [{**pair, "curves": dict.fromkeys(names, curve)}],
-        "replay": None,
-    }
-
-
-def gate():
-    """A gate's report, as the command line puts it together."""
-    found = report_gate(judged(), draws=100, drift=drift(judged().evidence, reference_of(judged().evidence)))
-    return {"table": NASTY, "judged_by": "cross-validation", **found.as_json(), **gate_parts(found)}
-
-
-def section_of(report, folder):
-    """The page of one report, checked for what every page must be."""
-    for name in ("once", "twice"):
-        write_report([report], folder / name)
-    page = (folder / "once" / "report.html").read_bytes()
-    assert page == (folder / "twice" / "report.html").read_bytes()
-    tags = read(page.decode())
-    assert tags.open == []
-    assert tags.references <= set(tags.ids)
-    assert len(tags.ids) == len(set(tags.ids))
-    assert b"://" not in page
-    assert "script" not in tags.names
-    assert json.loads((folder / "once" / "figures.json").read_text(encoding="utf-8"))["format"] == 1
-    return page.decode()
-
-
-def test_a_protocol_of_pairs_has_its_curves_and_its_figures_drawn(tmp_path):
-    page = section_of(protocol_of_pairs(), tmp_path)
-    assert page.count("<svg") == 2
-    for said in ("Accuracy over calls to the large model", "MMLU APGR", "label of pinnace", "0.603"):
-        assert said in page
-
-
-def test_a_protocol_read_off_a_replay_has_the_pictures_of_the_replay(tmp_path):
-    protocol = {**protocol_of_pairs(), "protocol": "routerbench", "pairs": [], "replay": sample()}
-    page = section_of(protocol, tmp_path)
-    assert page.count("<svg") == 7
-    for said in ("Pinnace is above the best peer (kNN-40)", "Single models", "tide, sail"):
-        assert said in page
-
-
-def test_a_gate_has_a_page_of_its_own(tmp_path):
-    page = section_of(gate(), tmp_path)
-    assert page.count("<svg") == 4
-    for said in ("The gate, measured", "above that of the mean log-probability by", "Risk over coverage"):
-        assert said in page
-    for said in ("The gate, task by task", "The cascade", "Drift from what was fitted", "excess AURC"):
-        assert said in page
-
-
-def test_a_gate_whose_answers_are_all_right_is_reported_too(tmp_path):
-    rows = replace(judged(large=False), right=np.ones(400))
-    found = report_gate(rows, draws=100)
-    plain = {"table": "t", "judged_by": "state", **found.as_json(), **gate_parts(found)}
-    page = section_of(plain, tmp_path)
-    assert page.count("<svg") == 2  # no AUROC, and no model to climb to
-    assert "nan" not in page
-
-
 def test_every_picture_is_told_to_those_who_do_not_see_it(html):
     tags = read(html)
     told = re.findall(r'<svg role="img" aria-label="([^"]+)" aria-describedby="([^"]+)"', html)
     assert len(told) == html.count("<svg")
     assert {caption for _, caption in told} <= set(tags.ids)
-
-
-def test_differences_say_above_below_or_not_distinguishable():
-    assert differences(sample()) == [
-        "In area under the cost-quality hull, Pinnace is above the best peer (kNN-40) by 1.50 points "
-        "(0.50 to 2.25).",
-        "In accuracy among the small models, Pinnace is not distinguishable from the best peer (kNN-40): "
-        "the difference is −0.25 points (−1.00 to 0.75).",
-        "In area under the cost-quality hull, Pinnace is above the content-blind mix by 1.50 points "
-        "(0.50 to 2.25).",
-        "In accuracy among the small models, Pinnace is below the content-blind mix by 2.50 points "
-        "(1.25 to 3.50).",
-    ]
-
-
-def test_a_peer_of_its_own_may_be_best_in_small_accuracy():
-    report = sample()
-    report["delta_vs_best_peer"]["small_accuracy_peer"] = "theirs"
-    assert "the best peer (theirs)" in differences(report)[1]
-
-
-@pytest.mark.parametrize(
-    ("values", "places"),
-    [((61.5, None), 2), ((0.5,), 3), ((1.5, 0.01), 3), ((0.00125,), 5), ((0.0,), 2), ((), 2)],
-)
-def test_small_figures_get_more_places(values, places):
-    assert decimals(*values) == places
-
-
-def test_names_of_figures_are_those_that_people_know():
-    assert title("average_without_humaneval") == "average, no HumanEval"
-    assert (title("gsm8k_cpt50"), title("excess_aurc")) == ("GSM8K CPT(50)", "excess AURC")
 
 
 def test_without_matplotlib_the_error_names_the_extra_and_nothing_is_written(tmp_path, monkeypatch):

@@ -302,7 +302,7 @@ def test_many_are_decided_as_each_one_alone(policy: AnyPolicy) -> None:
     router = router_of(policy=policy)
     features = router.features([r.text() for r in requests], vectors)
     ladders = router.decide_many(features, requests, cards)
-    qualities = router.estimate_many(features, requests, cards)
+    qualities = router._forecast(features, requests, cards).quality
     for i, (vector, request) in enumerate(zip(vectors, requests, strict=True)):
         route = router.decide(vector, request, cards)
         ladder = [rung for rung in route.rungs if not rung.is_fallback]

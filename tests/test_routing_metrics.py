@@ -12,6 +12,7 @@ from pinnace.eval.routing_metrics import (
     arena_score,
     audc,
     best_single,
+    gain_over_best_single,
     gap_to_oracle,
     is_cheapest_right,
     mean_cost,
@@ -19,7 +20,6 @@ from pinnace.eval.routing_metrics import (
     qnc,
     routed,
     routing_accuracy,
-    routing_figures,
 )
 
 # Model means 0.5, 0.5, 0.75; the oracle has 1, 1, 1, 0. Chosen scores are 1, 1, 1, 0 and costs 1, 4, 2, 1.
@@ -40,13 +40,11 @@ def routings(draw):
 
 
 def test_one_choice_by_hand():
-    found = routing_figures(CHOSEN, SCORES, COSTS)
-    assert found.accuracy == 0.75
-    assert found.mean_cost == 2.0
-    assert found.gain_over_best_single == 0.0
-    assert found.gap_to_oracle == 0.0
-    assert found.routing_accuracy == pytest.approx(1 / 3)
-    assert found.arena_score == pytest.approx(arena_score(0.75, 2000))
+    assert accuracy(CHOSEN, SCORES) == 0.75
+    assert mean_cost(CHOSEN, COSTS) == 2.0
+    assert gain_over_best_single(CHOSEN, SCORES) == 0.0
+    assert gap_to_oracle(CHOSEN, SCORES) == 0.0
+    assert routing_accuracy(CHOSEN, SCORES, COSTS) == pytest.approx(1 / 3)
     np.testing.assert_equal(is_cheapest_right(CHOSEN, SCORES, COSTS), [1, 0, 0, np.nan])
 
 
@@ -133,12 +131,12 @@ def test_neither_the_order_of_models_nor_the_cost_unit_matters(routing, random, 
     chosen, scores, costs = routing
     order = list(range(scores.shape[1]))
     random.shuffle(order)
-    moved = routing_figures(np.argsort(order)[chosen], scores[:, order], costs[:, order] * unit)
-    plain = routing_figures(chosen, scores, costs)
-    for name in ("accuracy", "gain_over_best_single", "gap_to_oracle", "routing_accuracy"):
-        assert getattr(moved, name) == pytest.approx(getattr(plain, name), nan_ok=True)
-    assert moved.mean_cost == pytest.approx(plain.mean_cost * unit)
-    np.testing.assert_array_equal(routed(np.argsort(order)[chosen], scores[:, order]), routed(chosen, scores))
+    moved = np.argsort(order)[chosen], scores[:, order], costs[:, order] * unit
+    for figure in (accuracy, gain_over_best_single, gap_to_oracle):
+        assert figure(*moved[:2]) == pytest.approx(figure(chosen, scores), nan_ok=True)
+    assert routing_accuracy(*moved) == pytest.approx(routing_accuracy(chosen, scores, costs), nan_ok=True)
+    assert mean_cost(moved[0], moved[2]) == pytest.approx(mean_cost(chosen, costs) * unit)
+    np.testing.assert_array_equal(routed(*moved[:2]), routed(chosen, scores))
 
 
 @given(

@@ -7,8 +7,6 @@ from pinnace.bench.asker import Flow, Told
 from pinnace.bench.load import percentile
 from pinnace.bench.worker import Worker
 
-MODULE = "pinnace.bench.asker"
-
 
 async def ask(client: Worker, *flows: Flow) -> Mapping[str, Sequence[Told]]:
     """Let all flows ask at once; what each was told, by its name, in order of their ends."""
@@ -39,8 +37,3 @@ def p50(values: Sequence[float]) -> float:
 def p99(values: Sequence[float]) -> float:
     """What one in a hundred exceeds."""
     return percentile(values, 99)
-
-
-def span_s(told: Sequence[Told]) -> float:
-    """Seconds from the first question to the last answer."""
-    return max(each.at + each.latency_s for each in told) - min(each.at for each in told)

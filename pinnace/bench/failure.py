@@ -5,17 +5,15 @@ its price on every request, so that every route begins with it; a scripted model
 the settings as shipped, and once without the breaker, where only the retry budget holds attempts back.
 """
 
-import os
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 from pinnace.bench.asker import Flow, Told
-from pinnace.bench.asking import MODULE, ask_one, latencies_ms, p50, p99
+from pinnace.bench.asking import ask_one, latencies_ms, p50, p99
+from pinnace.bench.processes import asking, standing_in
 from pinnace.bench.prompts import varied_prompts
 from pinnace.bench.scripts import INSTANT, document, scripted
 from pinnace.bench.served import served
@@ -26,7 +24,6 @@ from pinnace.router.embedder import HASHING, HashingEmbedder
 from pinnace.router.fit import FitRows, fit_state
 from pinnace.router.state import Provenance, save_state
 
-UPSTREAM = "pinnace.bench.upstream"
 REMOTE = "remote"
 SIDES = ("shipped", "unbroken")
 ROWS = 240
@@ -41,23 +38,17 @@ SETTING = (
 
 async def failure(repeats: int, requests: int, watch: Watch) -> Trial:
     """Run the trial, `requests` on each side of each repeat, which begins with a new server."""
-    with TemporaryDirectory() as name:
-        scratch = Path(name)
+    async with asking() as (client, scratch):
         save_state(preferring_remote(), scratch / "state")
-        async with AsyncExitStack() as stack:
-            client = await Worker.start(MODULE, os.environ, scratch)
-            stack.push_async_callback(client.close)
-            upstream = await Worker.start(UPSTREAM, os.environ, scratch)
-            stack.push_async_callback(upstream.close)
-            port = int(await upstream.ask({"start": True}))
+        async with standing_in(scratch) as (upstream, port):
             await upstream.ask({"failing": True})
 
             async def once(repeat: int) -> Figures:
                 found: dict[str, float] = {}
                 for side in in_turn(SIDES, repeat):
                     config = _document(port, scratch, side)
-                    async with served(f"{side}-{repeat}", config, scratch) as door:
-                        found |= await _figures(client, upstream, door, side, requests)
+                    async with served(f"{side}-{repeat}", config, scratch) as server:
+                        found |= await _figures(client, upstream, server.port, side, requests)
                 return found
 
             return await repeated("failure", SETTING, BARS, repeats, once, watch)

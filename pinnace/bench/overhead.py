@@ -7,15 +7,13 @@ which the embedder's share is told apart.
 """
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from contextlib import asynccontextmanager
 
 from pinnace.bench.asker import Flow
-from pinnace.bench.asking import MODULE, ask_one, latencies_ms, p50, p99
+from pinnace.bench.asking import ask_one, latencies_ms, p50, p99
+from pinnace.bench.processes import asking
 from pinnace.bench.prompts import varied_prompts
 from pinnace.bench.scripts import INSTANT, TWENTY, WORDS, document, scripted
 from pinnace.bench.served import served
@@ -46,20 +44,14 @@ SETTING = (
 
 async def overhead(repeats: int, requests: int, watch: Watch) -> Trial:
     """Run the trial, `requests` of each kind in each repeat."""
-    with TemporaryDirectory() as name:
-        scratch = Path(name)
+    async with asking() as (client, scratch):
         fleet = [scripted(model, words) for model, words in MEMBERS.items()]
-        async with AsyncExitStack() as stack:
-            client = await Worker.start(MODULE, os.environ, scratch)
-            stack.push_async_callback(client.close)
-            watch("overhead: starting the server")
-            config = document(fleet, scratch)
-            port = await stack.enter_async_context(served("pinnace", config, scratch))
-            decide = await stack.enter_async_context(deciding(fleet))
+        watch("overhead: starting the server")
+        async with served("pinnace", document(fleet, scratch), scratch) as server, deciding(fleet) as decide:
 
             async def once(repeat: int) -> Figures:
                 embed, decision = await decide(min(requests, DECISIONS))
-                found = await _figures(client, port, fleet, requests, repeat)
+                found = await _figures(client, server.port, fleet, requests, repeat)
                 return {**found, **_summary("embed", embed), **_summary("decision", decision)}
 
             await once(0)  # to warm everything up

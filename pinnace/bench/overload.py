@@ -6,18 +6,14 @@ moments, from people who do not wait for each other. What cannot be served must 
 with a `Retry-After`.
 """
 
-import os
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from pinnace.bench.asker import Flow, Told
-from pinnace.bench.asking import MODULE, ask_one, firsts_ms, p50, p99
+from pinnace.bench.asking import ask_one, firsts_ms, p50, p99
+from pinnace.bench.processes import asking
 from pinnace.bench.scripts import PACED, WORDS, document, scripted
 from pinnace.bench.served import served
 from pinnace.bench.trial import Bars, Figures, Trial, Watch, repeated
-from pinnace.bench.worker import Worker
 
 PLACES = 32
 QUEUE = 32
@@ -37,15 +33,12 @@ SETTING = (
 
 async def overload(repeats: int, seconds: float, watch: Watch) -> Trial:
     """Run the trial, each load for `seconds`."""
-    with TemporaryDirectory() as name:
-        scratch = Path(name)
+    async with asking() as (client, scratch):
         fleet = [scripted(PACED, WORDS, first_token_s=FIRST_S, token_s=TOKEN_S)]
         config = document(fleet, scratch, server={"max_running": PLACES, "max_queue": QUEUE})
-        async with AsyncExitStack() as stack:
-            client = await Worker.start(MODULE, os.environ, scratch)
-            stack.push_async_callback(client.close)
-            watch("overload: starting the server")
-            port = await stack.enter_async_context(served("pinnace", config, scratch))
+        watch("overload: starting the server")
+        async with served("pinnace", config, scratch) as server:
+            port = server.port
             await ask_one(client, Flow("warm", port, PACED, stream=True, askers=PLACES, count=PLACES))
 
             async def once(repeat: int) -> Figures:

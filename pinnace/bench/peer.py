@@ -6,19 +6,17 @@ virtual environment of its own, and is not a dependency of Pinnace.
 """
 
 import json
-import os
 import sys
 from asyncio.subprocess import PIPE, STDOUT, create_subprocess_exec
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from pinnace.bench.asker import Flow, Told
-from pinnace.bench.asking import MODULE, ask_one, latencies_ms, p50, p99
-from pinnace.bench.failure import UPSTREAM
+from pinnace.bench.asking import ask_one, latencies_ms, p50, p99
+from pinnace.bench.processes import asking, standing_in
 from pinnace.bench.scripts import document
-from pinnace.bench.served import HOST, listening, served
+from pinnace.bench.served import HOST, Server, listening, served
 from pinnace.bench.trial import Bars, Figures, Trial, Watch, in_turn, repeated
 from pinnace.bench.worker import Worker
 from pinnace.errors import BackendUnavailableError
@@ -46,18 +44,13 @@ async def peer(repeats: int, seconds: float, folder: Path, watch: Watch) -> Tria
     watch("peer: installing LiteLLM")
     python = await installed(folder / PEER)
     version = await _said(python, "-c", "import importlib.metadata as m; print(m.version('litellm'))")
-    with TemporaryDirectory() as name:
-        scratch = Path(name)
-        async with AsyncExitStack() as stack:
-            client = await Worker.start(MODULE, os.environ, scratch)
-            stack.push_async_callback(client.close)
-            upstream = await Worker.start(UPSTREAM, os.environ, scratch)
-            stack.push_async_callback(upstream.close)
-            ports = {DIRECT: int(await upstream.ask({"start": True}))}
-            watch("peer: starting both gateways")
-            ours = served(OURS, _ours(ports[DIRECT], scratch), scratch)
-            ports[OURS] = await stack.enter_async_context(ours)
-            ports[PEER] = await stack.enter_async_context(_litellm(python, ports[DIRECT], scratch))
+    async with asking() as (client, scratch), standing_in(scratch) as (_, port):
+        watch("peer: starting both gateways")
+        async with (
+            served(OURS, _ours(port, scratch), scratch) as ours,
+            _litellm(python, port, scratch) as theirs,
+        ):
+            ports = {DIRECT: port, OURS: ours.port, PEER: theirs.port}
             for side in SIDES:
                 for is_stream in SHAPES.values():
                     await _told(client, ports[side], 16, is_stream, min(seconds, 2.0))
@@ -114,8 +107,8 @@ def _ours(port: int, scratch: Path) -> dict[str, object]:
 
 
 @asynccontextmanager
-async def _litellm(python: Path, port: int, scratch: Path) -> AsyncGenerator[int, None]:
-    """The LiteLLM proxy in front of the same upstream; yields its port."""
+async def _litellm(python: Path, port: int, scratch: Path) -> AsyncGenerator[Server, None]:
+    """The LiteLLM proxy in front of the same upstream."""
     params = {"model": f"openai/{MODEL}", "api_base": f"http://{HOST}:{port}/v1", "api_key": "none"}
     config = {"model_list": [{"model_name": MODEL, "litellm_params": params}]}
     folder = scratch / PEER

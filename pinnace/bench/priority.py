@@ -4,19 +4,15 @@ A scripted model with an engine's token time and a bounded number of places stan
 flood has several times as many askers as there are places, so that batch requests always wait.
 """
 
-import os
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from pinnace.bench.asker import Flow, Told
-from pinnace.bench.asking import MODULE, ask, ask_one, firsts_ms, p50
+from pinnace.bench.asking import ask, ask_one, firsts_ms, p50
 from pinnace.bench.load import percentile
+from pinnace.bench.processes import asking
 from pinnace.bench.scripts import PACED, WORDS, document, scripted
 from pinnace.bench.served import served
 from pinnace.bench.trial import Bars, Figures, Trial, Watch, repeated
-from pinnace.bench.worker import Worker
 
 PLACES, ASKERS = 16, 64
 INTERACTIVE = 3
@@ -33,15 +29,12 @@ SETTING = (
 
 async def priority(repeats: int, seconds: float, watch: Watch) -> Trial:
     """Run the trial, each load for `seconds`."""
-    with TemporaryDirectory() as name:
-        scratch = Path(name)
+    async with asking() as (client, scratch):
         fleet = [scripted(PACED, WORDS, first_token_s=FIRST_S, token_s=TOKEN_S)]
         config = document(fleet, scratch, server={"max_running": PLACES, "max_queue": 2 * ASKERS})
-        async with AsyncExitStack() as stack:
-            client = await Worker.start(MODULE, os.environ, scratch)
-            stack.push_async_callback(client.close)
-            watch("priority: starting the server")
-            port = await stack.enter_async_context(served("pinnace", config, scratch))
+        watch("priority: starting the server")
+        async with served("pinnace", config, scratch) as server:
+            port = server.port
             await ask_one(client, Flow("warm", port, PACED, stream=True, askers=PLACES, count=PLACES))
 
             async def once(repeat: int) -> Figures:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,17 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where a process serves, and which one it is."""
+
+    port: int
+    pid: int
+
+
 @asynccontextmanager
-async def served(name: str, document: Mapping[str, Any], scratch: Path) -> AsyncGenerator[int, None]:
-    """Run `pinnace serve` on the configuration `document` during the block; yields its port.
+async def served(name: str, document: Mapping[str, Any], scratch: Path) -> AsyncGenerator[Server, None]:
+    """Run `pinnace serve` on the configuration `document` during the block.
 
     :raises BackendUnavailableError: when it does not get ready; has what it said.
     """
@@ -38,8 +47,8 @@ async def served(name: str, document: Mapping[str, Any], scratch: Path) -> Async
     config = folder / "router.yaml"
     config.write_text(json.dumps(document), encoding="utf-8")  # JSON is YAML
     command = [sys.executable, "-m", "pinnace", "serve", "--config", str(config)]
-    async with listening(name, command, "/health/ready", folder) as port:
-        yield port
+    async with listening(name, command, "/health/ready", folder) as server:
+        yield server
 
 
 @asynccontextmanager
@@ -49,8 +58,8 @@ async def listening(
     ready_path: str,
     folder: Path,
     environ: Mapping[str, str] | None = None,
-) -> AsyncGenerator[int, None]:
-    """Run `command --port PORT` in `folder` until the block ends; yields its port once it is ready.
+) -> AsyncGenerator[Server, None]:
+    """Run `command --port PORT` in `folder` until the block ends; yields once it is ready.
 
     :param ready_path: what answers 200 when it is.
     """
@@ -67,7 +76,7 @@ async def listening(
         )
     try:
         await _wait_ready(name, process, port, ready_path, log)
-        yield port
+        yield Server(port, process.pid)
     finally:
         await _end(process)
 

@@ -23,12 +23,12 @@ from pinnace.errors import ConfigError, TableError
 from pinnace.eval.embedding_cache import embed_cached
 from pinnace.eval.floor_json import floor_json
 from pinnace.eval.floor_service import judge_by_folds, outcomes_of
-from pinnace.eval.pool import parse_pool, whole_pool
-from pinnace.eval.recorded_rows import Recorded, record, usable_rows
+from pinnace.eval.pool import chosen_pool
+from pinnace.eval.recorded_rows import Embed, recorded_rows
 from pinnace.eval.resplit import KEEPS, SPLITS, resplit_floors
 from pinnace.eval.table_file import read_table
 from pinnace.router.embedder import load_embedder
-from pinnace.router.types import Embedder
+from pinnace.router.types import Embedder, FloatArray
 
 
 @evaluate.command()
@@ -55,10 +55,11 @@ def floor(
     Example: [bold]pinnace eval floor outcomes.parquet --pool small-a,small-b:large[/bold]
     """
     keeps = _keeps(keep)
-    embedder = load_embedder(read_config(config).router.embedder)
+    embed = _told(load_embedder(read_config(config).router.embedder))
     found: list[dict[str, Any]] = []
     for path in tables:
-        recorded = _recorded(path, pool, embedder)
+        table = read_table(path)
+        recorded = recorded_rows(table, chosen_pool(pool, table), embed)
         try:
             outcomes = outcomes_of(recorded)
         except TableError as error:
@@ -92,13 +93,14 @@ def _keeps(text: str) -> tuple[float, ...]:
     return keeps
 
 
-def _recorded(path: Path, pool: str | None, embedder: Embedder) -> Recorded:
-    table = read_table(path)
-    chosen = parse_pool(pool, table) if pool else whole_pool(table)
-    usable, dropped = usable_rows(table, chosen)
-    prompts = [table.prompts[int(row)] for row in usable]
-    with stderr.status(f"embedding {len(prompts)} prompts"):
-        return record(table, chosen, usable, dropped, embed_cached(embedder, prompts))
+def _told(embedder: Embedder) -> Embed:
+    """Embeds prompts from the cache, and says how many while it does."""
+
+    def embed(prompts: Sequence[str]) -> FloatArray:
+        with stderr.status(f"embedding {len(prompts)} prompts"):
+            return embed_cached(embedder, prompts)
+
+    return embed
 
 
 def _give(found: Sequence[dict[str, Any]], *, json: bool) -> None:

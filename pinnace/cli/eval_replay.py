@@ -22,10 +22,10 @@ from pinnace.errors import ConfigError, TableError
 from pinnace.eval.embedding_cache import embed_cached
 from pinnace.eval.foreign import foreign
 from pinnace.eval.methods import METHODS, Method
-from pinnace.eval.pool import parse_pool, whole_pool
+from pinnace.eval.pool import chosen_pool
 from pinnace.eval.predictions import chosen_columns, read_predictions
 from pinnace.eval.protocols import PROTOCOLS, protocol_json, protocol_parts, run_protocol
-from pinnace.eval.recorded_rows import Recorded, record, shuffled, usable_rows
+from pinnace.eval.recorded_rows import Embed, Recorded, recorded_rows, shuffled
 from pinnace.eval.replay import replay as run_replay
 from pinnace.eval.replay import usable_methods
 from pinnace.eval.replay_json import replay_json
@@ -33,7 +33,7 @@ from pinnace.eval.report_parts import report_parts
 from pinnace.eval.table import OutcomeTable
 from pinnace.eval.table_file import read_table
 from pinnace.router.embedder import load_embedder
-from pinnace.router.types import Embedder
+from pinnace.router.types import Embedder, FloatArray
 
 
 @evaluate.command()
@@ -72,17 +72,17 @@ def replay(
         raise ConfigError(
             "--protocol: expected only --seeds, --draws and --report beside it, for its rows are published"
         )
-    embedder = load_embedder(read_config(config).router.embedder)
+    embed = _vectors(load_embedder(read_config(config).router.embedder))
     found: list[dict[str, Any]] = []
     parts: list[dict[str, Any]] = []
     for path in tables:
         table = read_table(path)
         if protocol is not None:
-            done = run_protocol(protocol, table, _vectors(embedder), seeds=seeds, draws=draws)
+            done = run_protocol(protocol, table, embed, seeds=seeds, draws=draws)
             found.append(protocol_json(protocol, done, path.name, seeds=seeds, draws=draws))
             parts.append(protocol_parts(protocol, done, path.name, draws=draws) if report else {})
             continue
-        recorded = _recorded(table, pool, tasks, embedder)
+        recorded = recorded_rows(table, chosen_pool(pool, table), embed, _names(tasks))
         if shuffle_labels:
             recorded = shuffled(recorded, seed=0)
         methods = usable_methods(recorded, _methods(predictions or (), table, recorded))
@@ -103,17 +103,15 @@ def replay(
     _print(found, protocol, json=json)
 
 
-def _recorded(table: OutcomeTable, pool: str | None, tasks: str | None, embedder: Embedder) -> Recorded:
-    chosen = parse_pool(pool, table) if pool else whole_pool(table)
-    usable, dropped = usable_rows(table, chosen, [task.strip() for task in tasks.split(",")] if tasks else ())
-    vectors = _vectors(embedder)([table.prompts[int(row)] for row in usable])
-    return record(table, chosen, usable, dropped, vectors)
+def _names(tasks: str | None) -> list[str]:
+    """The tasks that `--tasks` names."""
+    return [task.strip() for task in tasks.split(",")] if tasks else []
 
 
-def _vectors(embedder: Embedder) -> Any:
+def _vectors(embedder: Embedder) -> Embed:
     """Embeds texts from the cache, with a progress bar for those that it lacks."""
 
-    def embed(texts: Sequence[str]) -> Any:
+    def embed(texts: Sequence[str]) -> FloatArray:
         with Progress(*COLUMNS, console=stderr, transient=True) as progress:
             task = progress.add_task("embedding", total=None)
             return embed_cached(

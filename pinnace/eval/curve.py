@@ -6,8 +6,6 @@ therefore the non-decreasing upper concave hull (RouterBench, arXiv 2403.12031).
 there is nothing: areas clamp to the first point there, so that callers always add the cheapest model itself.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from pinnace.eval.complete import require_numbers
@@ -17,23 +15,12 @@ ONE_COST = 1e-9
 """Two costs that differ by less than this share of them are one cost: their difference is rounding."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Curve:
-    """`p` settings of one router: `costs` (p,) in USD per prompt, `qualities` (p,), in any order."""
-
-    costs: FloatArray
-    qualities: FloatArray
-
-    def __post_init__(self) -> None:
-        assert self.costs.shape == self.qualities.shape, (self.costs.shape, self.qualities.shape)
-        assert self.costs.ndim == 1, self.costs.shape
-
-
 def upper_hull(costs: FloatArray, qualities: FloatArray) -> tuple[FloatArray, FloatArray]:
     """The non-decreasing upper concave hull: its corners, costs and qualities both strictly rising.
 
     After the last corner, which has the best quality, the hull is flat.
 
+    :param costs: of the settings, (p,) in USD per prompt, in any order; `qualities` (p,) are theirs.
     :raises TableError: when there is no point, or one is not a number.
     """
     require_numbers(costs=costs, qualities=qualities)
@@ -49,9 +36,9 @@ def upper_hull(costs: FloatArray, qualities: FloatArray) -> tuple[FloatArray, Fl
     return corners[:, 0], corners[:, 1]
 
 
-def hull_at(curve: Curve, costs: FloatArray) -> FloatArray:
-    """Height of the curve's hull at `costs`; flat right of its last corner, clamped left of its first."""
-    return np.interp(costs, *upper_hull(curve.costs, curve.qualities))
+def hull_at(costs: FloatArray, qualities: FloatArray, at: FloatArray) -> FloatArray:
+    """Height of the hull at the costs `at`; flat right of its last corner, clamped left of its first."""
+    return np.interp(at, *upper_hull(costs, qualities))
 
 
 def hull_area(costs: FloatArray, qualities: FloatArray, low: float, high: float) -> float:

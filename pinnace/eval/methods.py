@@ -25,6 +25,7 @@ from pinnace.router.estimators.learner import Rows, numbered
 from pinnace.router.estimators.neighbours import Neighbours
 from pinnace.router.estimators.request import RequestEstimator
 from pinnace.router.types import IntArray
+from pinnace.router.vectors import normalised
 
 RATES: FloatArray = np.concatenate([[0.0], np.geomspace(1e-3, 30.0, 40)])
 """Quality that the range of the models' mean costs is worth: from cost is no object to cost is all."""
@@ -267,4 +268,4 @@ def _by_silhouette(vectors: FloatArray, seed: int) -> FloatArray:
         score = float(silhouette(vectors[sample], labels)) if len(set(labels)) > 1 else -1.0
         if score > best:
             best, found = score, fitted.cluster_centers_
-    return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
+    return normalised(found)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pinnace.eval.bootstrap import AnyWeights, in_blocks, mean_draws
+from pinnace.eval.bootstrap import AnyWeights, in_blocks
 from pinnace.eval.complete import require_numbers, require_unit
 from pinnace.eval.table import FloatArray
 from pinnace.router.ranking import Ranking, falling, read_at, running
@@ -139,16 +139,6 @@ def escalation(small: FloatArray, large: FloatArray, escalated: BoolArray) -> Es
         regressions=float(np.mean((before >= RIGHT) & (after < RIGHT))),
         tax=float(large.mean() - after.mean()),
     )
-
-
-def beyond_blind_draws(
-    small: FloatArray, large: FloatArray, escalated: BoolArray, weights: AnyWeights
-) -> FloatArray:
-    """An escalation's gain minus its blind gain in each bootstrap draw; weights (d, n) give (d,)."""
-    require_unit(small=small, large=large)
-    gain = large - small
-    means = mean_draws(np.stack([escalated * gain, escalated, gain], axis=1).astype(np.float64), weights)
-    return means[:, 0] - means[:, 1] * means[:, 2]
 
 
 def _by_need(weak: FloatArray, strong: FloatArray, need: FloatArray) -> tuple[Ranking, FloatArray]:

@@ -39,6 +39,14 @@ def parse_pool(text: str, table: OutcomeTable) -> Pool:
     return pool
 
 
+def chosen_pool(text: str | None, table: OutcomeTable) -> Pool:
+    """The pool that `text` names, every model of the table where there is none.
+
+    :raises TableError: as `parse_pool` does.
+    """
+    return parse_pool(text, table) if text else whole_pool(table)
+
+
 def whole_pool(table: OutcomeTable) -> Pool:
     """Every model of the table; the dearest by mean cost is the large one, where costs are known."""
     if len(table.models) < 2 or np.isnan(table.costs).all(axis=0).any():

@@ -9,7 +9,7 @@ be compared and are counted apart.
 Knows arrays alone: neither what a state is, nor how its choices or the rows' outcomes came about.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,6 @@ import numpy.typing as npt
 
 from pinnace.eval.bootstrap import Interval, draw_weights, interval, mean_draws
 from pinnace.eval.table import FloatArray
-from pinnace.router.types import IntArray
 
 EPSILON = 0.01
 """Points of quality, of 1, by which the candidate might be worse at the end of the interval. Simulated with a
@@ -29,9 +28,6 @@ SLACK = 0.002
 MIN_ROWS = 50
 """Rows that must be comparable."""
 DRAWS = 1_000
-
-Choose = Callable[[Sequence[str]], IntArray]
-"""From n prompts to the columns of the models that answer them, (n,)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,15 +103,6 @@ def compare_states(
         differing=differing,
         unknown=len(rates) - rows,
     )
-
-
-def served_by(
-    choose: Choose, prompts: Sequence[str], models: Sequence[str], scores: FloatArray, costs: FloatArray
-) -> ServedRows:
-    """What comes of a rule that chooses one model per prompt: scores and costs are (n, m), NaN unknown."""
-    chosen, rows = choose(prompts), np.arange(len(prompts))
-    columns: list[int] = chosen.tolist()
-    return ServedRows(tuple(models[column] for column in columns), scores[rows, chosen], costs[rows, chosen])
 
 
 def _judged(gain: Interval, rows: int) -> tuple[bool, str]:

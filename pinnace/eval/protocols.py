@@ -13,7 +13,8 @@ from threadpoolctl import threadpool_limits  # pyright: ignore
 from pinnace.eval.bootstrap import draw_weights
 from pinnace.eval.methods import METHODS
 from pinnace.eval.pool import Pool, whole_pool
-from pinnace.eval.protocol_run import Embed, ProtocolRun, plain_interval, recorded_rows
+from pinnace.eval.protocol_run import ProtocolRun, plain_interval
+from pinnace.eval.recorded_rows import Embed, recorded_rows
 from pinnace.eval.replay import Replay, replay
 from pinnace.eval.replay_json import replay_json
 from pinnace.eval.report_parts import report_parts
@@ -59,9 +60,6 @@ def protocol_json(name: str, found: ProtocolRun, source: str, *, seeds: int, dra
     }
 
 
-OURS = frozenset({"pinnace", "pinnace_served"})
-
-
 def protocol_parts(name: str, found: ProtocolRun, source: str, *, draws: int) -> dict[str, Any]:
     """What a report shows beside: `labels` and `kinds` of the methods, `beside` (by figure, the name and the
     number of the published one), `pairs` (as `SharePanel`), and `replay` (as `replay_json`), or null.
@@ -70,10 +68,10 @@ def protocol_parts(name: str, found: ProtocolRun, source: str, *, draws: int) ->
     with threadpool_limits(1):
         pairs = [share_panel(_bounded(pair), draw_weights(len(pair.weak), draws, 0)) for pair in found.pairs]
     done = found.replay
+    methods = {**METHODS, **found.shown}
     return {
-        "labels": {name: METHODS[name].label for name in METHODS} | dict(found.labels),
-        "kinds": {name: METHODS[name].kind for name in METHODS}
-        | dict.fromkeys(OURS & set(found.methods), "ours"),
+        "labels": {name: method.label for name, method in methods.items()},
+        "kinds": {name: method.kind for name, method in methods.items()},
         "beside": {
             figure: {"name": said, "value": float(protocol.published[said])}
             for figure, said in protocol.beside.items()
@@ -89,7 +87,7 @@ def _bounded(pair: Pair) -> Pair:
 
 
 def _routerbench(table: OutcomeTable, embed: Embed, seeds: int, draws: int) -> ProtocolRun:
-    recorded = recorded_rows(table, whole_pool(table), embed, ())
+    recorded = recorded_rows(table, whole_pool(table), embed)
     names = {
         "aiq": "area",
         "aiq_by_largest": "aiq_by_largest",
@@ -100,7 +98,7 @@ def _routerbench(table: OutcomeTable, embed: Embed, seeds: int, draws: int) -> P
 
 
 def _llmrouterbench(table: OutcomeTable, embed: Embed, seeds: int, draws: int) -> ProtocolRun:
-    recorded = recorded_rows(table, Pool(table.models), embed, ())
+    recorded = recorded_rows(table, Pool(table.models), embed)
     names = {
         "average_accuracy": "accuracy",
         "gain_over_best_single": "gain_over_best_single",

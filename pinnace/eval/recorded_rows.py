@@ -4,7 +4,7 @@ Rows that a model of the pool did not run on are left out, and so are prompts th
 both parts would be remembered, not predicted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
@@ -17,6 +17,7 @@ from pinnace.eval.table import FloatArray, OutcomeTable
 from pinnace.router.estimators.features import Seen, look
 from pinnace.router.types import IntArray
 
+Embed = Callable[[Sequence[str]], FloatArray]
 TRAIN_SHARE = 0.7
 MIN_TRAIN = 50
 
@@ -75,6 +76,17 @@ class Split:
     small: IntArray
     large: int | None
     seed: int
+
+
+def recorded_rows(
+    table: OutcomeTable, pool: Pool, embed: Embed, tasks: Sequence[str] = (), *, keep_repeats: bool = False
+) -> Recorded:
+    """The rows of `tasks`, or of all, that every model of the pool ran on.
+
+    :raises TableError: as `usable_rows` does.
+    """
+    rows, dropped = usable_rows(table, pool, tasks, keep_repeats=keep_repeats)
+    return record(table, pool, rows, dropped, embed([table.prompts[int(row)] for row in rows]))
 
 
 def usable_rows(

@@ -11,7 +11,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits  # pyright: ignore
 
 from pinnace.eval.bootstrap import Interval, Weights, draw_weights, interval, mean_draws, paired_interval
-from pinnace.eval.curve import hull_areas, is_one_cost, upper_hull
+from pinnace.eval.curve import hull_areas, hull_at, is_one_cost
 from pinnace.eval.methods import METHODS, NEEDS_LARGE, Method, Settings
 from pinnace.eval.recorded_rows import Recorded, Split, hash_split
 from pinnace.eval.replay_metrics import metric_draws
@@ -152,7 +152,7 @@ class _Test:
             "small_accuracy": PERCENT * mean_draws(test.scores[everyone, settings.small], self.weights),
         }
         figures |= metric_draws(self.split, settings, self.weights, costs, qualities, low, high)
-        return figures, np.stack([_heights(c, q, grid) for c, q in zip(costs, qualities, strict=True)])
+        return figures, np.stack([hull_at(c, q, grid) for c, q in zip(costs, qualities, strict=True)])
 
     def _points(self, settings: Settings) -> tuple[FloatArray, FloatArray]:
         """Mean costs and qualities of the settings and of the cheapest model, (draws + 1, p) each.
@@ -177,10 +177,6 @@ class _Test:
 def _reach(costs: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Mean costs of the cheapest and the dearest model."""
     return costs.min(axis=-1), costs.max(axis=-1)
-
-
-def _heights(costs: FloatArray, qualities: FloatArray, grid: FloatArray) -> FloatArray:
-    return np.interp(grid, *upper_hull(costs, qualities))
 
 
 def _mean(method: Method, found: Sequence[tuple[dict[str, FloatArray], FloatArray]]) -> MethodFigures:

@@ -15,8 +15,8 @@ from pinnace.eval.methods import METHODS as REPLAYED
 from pinnace.eval.methods import Method, committee
 from pinnace.eval.pair_metrics import apgr_draws, cpt_draws
 from pinnace.eval.pool import Pool, whole_pool
-from pinnace.eval.protocol_run import Embed, ProtocolRun, recorded_rows, valued
-from pinnace.eval.recorded_rows import Recorded, split_at
+from pinnace.eval.protocol_run import ProtocolRun, valued
+from pinnace.eval.recorded_rows import Embed, Recorded, recorded_rows, split_at
 from pinnace.eval.share_curves import Pair
 from pinnace.eval.table import FloatArray, OutcomeTable
 from pinnace.router.estimators.learner import folds_of, numbered
@@ -44,7 +44,7 @@ def run_routellm(table: OutcomeTable, embed: Embed, seeds: int, draws: int) -> P
     pairs: list[Pair] = []
     for dataset in np.unique(datasets).tolist():
         rows = np.flatnonzero((datasets == dataset) & clean)
-        recorded = recorded_rows(table.take(rows.tolist()), pool, embed, (), keep_repeats=True)
+        recorded = recorded_rows(table.take(rows.tolist()), pool, embed, keep_repeats=True)
         if len(recorded) < MIN_ROWS:
             continue
         pair = _in_folds(recorded, dataset, seeds)
@@ -56,7 +56,7 @@ def run_routellm(table: OutcomeTable, embed: Embed, seeds: int, draws: int) -> P
             f"expected a data set of at least {MIN_ROWS} rows that are not contaminated, "
             f"got {', '.join(np.unique(datasets).tolist())}"
         )
-    return ProtocolRun(found, tuple(pairs), labels={name: METHODS[name].label for name in WITH_NEED})
+    return ProtocolRun(found, tuple(pairs), shown={name: METHODS[name] for name in WITH_NEED})
 
 
 def _pool(table: OutcomeTable) -> Pool:

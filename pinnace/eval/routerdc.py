@@ -9,8 +9,8 @@ from pinnace.errors import TableError
 from pinnace.eval.bootstrap import draw_weights
 from pinnace.eval.methods import METHODS, NEEDS_LARGE, Settings
 from pinnace.eval.pool import Pool
-from pinnace.eval.protocol_run import Embed, ProtocolRun, recorded_rows, valued
-from pinnace.eval.recorded_rows import Split, split_at
+from pinnace.eval.protocol_run import ProtocolRun, valued
+from pinnace.eval.recorded_rows import Embed, Split, recorded_rows, split_at
 from pinnace.eval.table import FloatArray, OutcomeTable
 
 TASKS = ("mmlu", "gsm8k", "cmmlu", "arc_challenge", "humaneval")

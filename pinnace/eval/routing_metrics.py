@@ -20,37 +20,6 @@ ARENA_DEAREST, ARENA_CHEAPEST = 200.0, 0.0044
 """USD per 1,000 queries at which RouterArena's cost score is 0 and 1."""
 
 
-@dataclass(frozen=True, slots=True)
-class RoutingFigures:
-    """One choice per row, measured; each figure is the function of the same name.
-
-    `arena_score` is NaN where the choice costs nothing, `routing_accuracy` where no model is ever right.
-    """
-
-    accuracy: float
-    mean_cost: float
-    gain_over_best_single: float
-    gap_to_oracle: float
-    routing_accuracy: float
-    arena_score: float
-
-
-def routing_figures(chosen: IntArray, scores: FloatArray, costs: FloatArray) -> RoutingFigures:
-    """All figures of one choice per row.
-
-    :raises TableError: when a score or a cost is missing, or a score is outside 0..1.
-    """
-    quality, cost = accuracy(chosen, scores), mean_cost(chosen, costs)
-    return RoutingFigures(
-        accuracy=quality,
-        mean_cost=cost,
-        gain_over_best_single=gain_over_best_single(chosen, scores),
-        gap_to_oracle=gap_to_oracle(chosen, scores),
-        routing_accuracy=routing_accuracy(chosen, scores, costs),
-        arena_score=arena_score(quality, 1000 * cost),
-    )
-
-
 def routed(chosen: IntArray, values: FloatArray) -> FloatArray:
     """Each row's value in its chosen column: from (n, m) to (n,)."""
     assert chosen.shape == values.shape[:1], (chosen.shape, values.shape)

@@ -13,6 +13,7 @@ import numpy as np
 
 from pinnace.models.weights import default_cache, resolve_weights
 from pinnace.router.types import Embedder, FloatArray
+from pinnace.router.vectors import normalised
 
 HASHING = "hashing"
 MAX_CHARACTERS = 2_000
@@ -118,12 +119,6 @@ class HashingEmbedder:
     def count(self, texts: Sequence[str]) -> list[int]:
         """Words of each text."""
         return [len(text.split()) for text in texts]
-
-
-def normalised(vectors: FloatArray) -> FloatArray:
-    """Rows of length one; a row of zeros stays."""
-    lengths: FloatArray = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.maximum(lengths, 1e-12)
 
 
 def load_embedder(source: str) -> Embedder:

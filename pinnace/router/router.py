@@ -150,12 +150,6 @@ class Router:
         """The features of requests with these texts and embeddings (n, dim), of shape (n, d)."""
         return self.state.expectation.see(texts, vectors)
 
-    def estimate_many(
-        self, features: FloatArray, requests: Sequence[Request], cards: Sequence[ModelCard]
-    ) -> FloatArray:
-        """The expected quality of each card's model on each of n requests with `features` (n, d), (n, c)."""
-        return self._forecast(features, requests, cards).quality
-
     def decide_many(
         self, features: FloatArray, requests: Sequence[Request], cards: Sequence[ModelCard]
     ) -> Ladders:

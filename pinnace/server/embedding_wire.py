@@ -2,44 +2,32 @@
 
 import base64
 import json
-from typing import Annotated, Literal, cast
+from functools import partial
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BeforeValidator, Field, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, Field
 
 from pinnace.config import Limits
 from pinnace.router.types import FloatArray
 from pinnace.server.generation import too_large
-from pinnace.server.shapes import Shape, wrong
+from pinnace.server.shapes import Shape
+from pinnace.server.texts import Texts, several_texts
 
 DIGITS = 8
 """Decimals of a number in an answer: more than a 32-bit float has."""
 
 
-def _texts(value: object) -> object:
-    """One string or several, as a tuple of strings."""
-    texts = cast(list[object], value) if isinstance(value, list) else [value]
-    if texts and all(isinstance(text, int | list) for text in texts):
-        raise PydanticCustomError("unsupported", "token ids are not supported, only text")
-    if not texts or not all(isinstance(text, str) and text for text in texts):
-        raise wrong("expected a string that is not empty, or a list of such strings")
-    return tuple(texts)
-
-
-_TEXT = {"type": "string", "minLength": 1}
-Texts = Annotated[
-    tuple[str, ...],
-    BeforeValidator(_texts),
-    WithJsonSchema({"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]}),
-]
+def _is_token_ids(text: object) -> bool:
+    """A token id, or a list of whatever."""
+    return isinstance(text, int | list)
 
 
 class EmbeddingRequest(Shape):
     """A request for embeddings, in OpenAI's fields."""
 
     model: str = Field(min_length=1, max_length=256)
-    input: Texts
+    input: Annotated[Texts, BeforeValidator(partial(several_texts, is_token_ids=_is_token_ids))]
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: int | None = Field(default=None, ge=1)
     user: str | None = None

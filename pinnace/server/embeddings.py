@@ -9,9 +9,9 @@ import asyncio
 from starlette.types import Receive, Scope, Send
 
 from pinnace.errors import ContextTooLongError, RequestError
-from pinnace.router.embedder import normalised
 from pinnace.router.embedders import Embedders
 from pinnace.router.types import FloatArray
+from pinnace.router.vectors import normalised
 from pinnace.server.asking import Asker, weight_of
 from pinnace.server.embedding_wire import EmbeddingRequest, embeddings_body
 from pinnace.server.exchange import exchange_of

@@ -4,7 +4,7 @@ What cannot change an answer (`user`, `metadata`, ...) is accepted and left unre
 is asked: messages, a prompt or items are each endpoint's own.
 """
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import Field, ValidationError
 
@@ -55,6 +55,17 @@ class Choices(Generation):
     def wants_usage(self) -> bool:
         """Whether a stream ends with its usage."""
         return self.stream_options is not None and self.stream_options.include_usage is True
+
+    def sampling_fields(self) -> dict[str, Any]:
+        """How tokens are drawn and where they end, by the names of a `Request`'s fields."""
+        return {
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "presence_penalty": self.presence_penalty or 0.0,
+            "frequency_penalty": self.frequency_penalty or 0.0,
+            "stop": self.stop or (),
+            "seed": self.seed,
+        }
 
     def check_stream_options(self) -> None:
         """Stream options go with a stream.

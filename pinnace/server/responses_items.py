@@ -5,24 +5,16 @@ tools and parts of other kinds are refused by their names. Knows nothing of limi
 """
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from pinnace.models.completion import Message, Role
-from pinnace.server.shapes import NAME, Shape, wrong
+from pinnace.server.shapes import NAME, Shape, joined_text, wrong
 
 _TEXT_PARTS = ("input_text", "output_text", "text")
-
-
-def _text_of(value: object) -> object:
-    """A string, or a list of text parts as one string, a part a line."""
-    if isinstance(value, list):
-        return "\n".join(_part_text(part) for part in cast(list[object], value))
-    if value is None or isinstance(value, str):
-        return value
-    raise wrong("expected a string or a list of text parts")
 
 
 def _part_text(part: object) -> str:
@@ -52,7 +44,7 @@ _PART = {
 }
 Text = Annotated[
     str | None,
-    BeforeValidator(_text_of),
+    BeforeValidator(partial(joined_text, part_text=_part_text)),
     WithJsonSchema({"anyOf": [{"type": ["string", "null"]}, {"type": "array", "items": _PART}]}),
 ]
 

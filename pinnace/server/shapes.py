@@ -3,7 +3,8 @@
 Knows nothing of limits from the configuration; `pinnace.server.wire` puts the parts together.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
@@ -26,10 +27,10 @@ def wrong(expected: str) -> PydanticCustomError:
     return PydanticCustomError("wrong_value", "{expected}", {"expected": expected})
 
 
-def _content_text(value: object) -> object:
-    """A string, or a list of text parts as one string, a part a line."""
+def joined_text(value: object, part_text: Callable[[object], str]) -> object:
+    """A string, or a list of text parts as one string, a part a line; `part_text` reads a part."""
     if isinstance(value, list):
-        return "\n".join(_part_text(part) for part in cast(list[object], value))
+        return "\n".join(part_text(part) for part in cast(list[object], value))
     if value is None or isinstance(value, str):
         return value
     raise wrong("expected a string or a list of text parts")
@@ -54,7 +55,7 @@ _PART = {
 }
 Content = Annotated[
     str | None,
-    BeforeValidator(_content_text),
+    BeforeValidator(partial(joined_text, part_text=_part_text)),
     WithJsonSchema({"anyOf": [{"type": ["string", "null"]}, {"type": "array", "items": _PART}]}),
 ]
 

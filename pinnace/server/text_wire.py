@@ -4,31 +4,21 @@ One request a prompt. Prompts of token ids, a suffix, an echo and a best of seve
 Knows nothing of routing or of how answers are rendered.
 """
 
+from functools import partial
 from typing import Annotated, cast
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, Field
 
 from pinnace.config import Limits
 from pinnace.errors import RequestError
 from pinnace.models.completion import Message, Request
 from pinnace.server.generation import Choices, tokens_within, too_large, wrong_field
 from pinnace.server.sampling import LogitBias
-from pinnace.server.shapes import NotStored, wrong
+from pinnace.server.shapes import NotStored
+from pinnace.server.texts import Texts, several_texts
 
 DEFAULT_MAX_TOKENS = 16
 """What OpenAI's older completions write where `max_tokens` is not given."""
-_EXPECTED = "expected a string that is not empty, or a list of such strings"
-
-
-def _prompts(value: object) -> object:
-    """One string or several, as a tuple of strings."""
-    prompts = cast(list[object], value) if isinstance(value, list) else [value]
-    if prompts and all(_is_token_ids(prompt) for prompt in prompts):
-        raise PydanticCustomError("unsupported", "token ids are not supported, only text")
-    if not prompts or not all(isinstance(prompt, str) and prompt for prompt in prompts):
-        raise wrong(_EXPECTED)
-    return tuple(prompts)
 
 
 def _is_token_ids(prompt: object) -> bool:
@@ -38,18 +28,10 @@ def _is_token_ids(prompt: object) -> bool:
     return isinstance(prompt, int)
 
 
-_TEXT = {"type": "string", "minLength": 1}
-Prompts = Annotated[
-    tuple[str, ...],
-    BeforeValidator(_prompts),
-    WithJsonSchema({"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]}),
-]
-
-
 class TextRequest(Choices):
     """A text completion request, in OpenAI's fields."""
 
-    prompt: Prompts
+    prompt: Annotated[Texts, BeforeValidator(partial(several_texts, is_token_ids=_is_token_ids))]
     logprobs: int | None = Field(default=None, ge=0, le=5)
     best_of: int | None = Field(default=None, ge=1)
     logit_bias: LogitBias = None
@@ -82,12 +64,7 @@ class TextRequest(Choices):
             max_tokens=max_tokens,
             n=n,
             priority=self.priority,
-            temperature=self.temperature,
-            top_p=self.top_p,
-            presence_penalty=self.presence_penalty or 0.0,
-            frequency_penalty=self.frequency_penalty or 0.0,
-            stop=self.stop or (),
-            seed=self.seed,
+            **self.sampling_fields(),
             top_logprobs=self.logprobs,
             logit_bias=self.logit_bias or {},
             is_raw=True,

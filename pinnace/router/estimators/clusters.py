@@ -13,6 +13,7 @@ from pinnace.router.clusters import nearest_clusters
 from pinnace.router.estimators.learner import Rows, column_means
 from pinnace.router.estimators.tables import group_means
 from pinnace.router.types import FloatArray, IntArray
+from pinnace.router.vectors import normalised
 
 
 class ClusterTable:
@@ -81,5 +82,4 @@ def fit_centroids(vectors: FloatArray, count: int, *, random_state: int) -> Floa
     kmeans: Any = KMeans
     means: Any = kmeans(n_clusters=k, n_init=1, random_state=random_state)
     means.fit(vectors.astype(np.float32))
-    centroids: FloatArray = np.asarray(means.cluster_centers_, dtype=np.float64)
-    return centroids / np.maximum(np.linalg.norm(centroids, axis=1, keepdims=True), 1e-12)
+    return normalised(np.asarray(means.cluster_centers_, dtype=np.float64))

@@ -15,12 +15,13 @@ from sklearn.discriminant_analysis import (  # pyright: ignore[reportMissingType
 )
 
 from pinnace.router.estimators.kinds import SHRINKAGE, KindTable, merged
-from pinnace.router.estimators.learner import FOLDS, Learner, Rows, column_means, folds_of
+from pinnace.router.estimators.learner import Learner, Rows, column_means, each_fold
 from pinnace.router.estimators.linear import LinearHeads
 from pinnace.router.estimators.neighbours import Neighbours
 from pinnace.router.estimators.quality import FORM_PENALTY, MEANING_PENALTY
 from pinnace.router.estimators.stack import weigh
 from pinnace.router.types import FloatArray
+from pinnace.router.vectors import normalised
 
 COUNTS = (60, 150)
 """Neighbours in each view: near ones, and enough to be sure of."""
@@ -58,15 +59,11 @@ class Committee:
 
     def _held_out(self, rows: Rows) -> Sequence[FloatArray]:
         """What each that was fitted on the other folds says of each row, beyond the means."""
-        folds = folds_of(rows.groups, self.random_state)
         found = [np.zeros_like(rows.scores) for _ in self._unfitted(rows.dim)]
-        for fold in range(FOLDS):
-            held = folds == fold
-            if held.any() and not held.all():
-                rest = rows.take(~held)
-                means = column_means(rest.scores)
-                for each, learner in zip(found, self._unfitted(rows.dim), strict=True):
-                    each[held] = learner.fit(rest).predict(rows.features[held]) - means
+        for held, rest in each_fold(rows, self.random_state):
+            means = column_means(rest.scores)
+            for each, learner in zip(found, self._unfitted(rows.dim), strict=True):
+                each[held] = learner.fit(rest).predict(rows.features[held]) - means
         return found
 
 
@@ -100,9 +97,9 @@ class Neighbourhoods:
 
     def _seen(self, features: FloatArray) -> Sequence[FloatArray]:
         """The features in each way of looking at them, every part of length one."""
-        meaning = _unit(features[:, : self._dim])
-        form = _unit(features[:, self._dim : self._dim + self._ngrams])
-        kind = _unit(features @ self._discriminants)
+        meaning = normalised(features[:, : self._dim])
+        form = normalised(features[:, self._dim : self._dim + self._ngrams])
+        kind = normalised(features @ self._discriminants)
         both = np.hstack([meaning, form])
         return (meaning, both, kind, np.hstack([meaning, kind]), np.hstack([both, kind]))
 
@@ -115,7 +112,3 @@ def _discriminants(rows: Rows) -> FloatArray:
     found: Any = LinearDiscriminantAnalysis(solver="eigen", shrinkage=SHRINKAGE)
     found.fit(rows.features, kinds)
     return np.asarray(found.scalings_[:, : len(found.classes_) - 1], dtype=np.float64)
-
-
-def _unit(rows: FloatArray) -> FloatArray:
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)

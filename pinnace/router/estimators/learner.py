@@ -1,6 +1,6 @@
 """What every learner of scores is: the seam between the ways of predicting and the stack of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -60,6 +60,15 @@ def folds_of(groups: IntArray, seed: int, count: int = FOLDS) -> IntArray:
     distinct = int(groups.max(initial=-1)) + 1
     shuffled = np.random.default_rng(seed).permutation(distinct)
     return (shuffled[groups] % count).astype(np.int64)
+
+
+def each_fold(rows: Rows, seed: int) -> Iterator[tuple[NDArray[np.bool_], Rows]]:
+    """Which rows are in a fold, (n,), and the rest to learn from; no fold that has none of them, or all."""
+    folds = folds_of(rows.groups, seed)
+    for fold in range(FOLDS):
+        held = folds == fold
+        if held.any() and not held.all():
+            yield held, rows.take(~held)
 
 
 def column_means(scores: FloatArray) -> FloatArray:

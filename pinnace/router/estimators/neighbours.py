@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from pinnace.router.estimators.learner import Rows, column_means
 from pinnace.router.types import FloatArray, IntArray
+from pinnace.router.vectors import normalised
 
 BLOCK = 1_000
 """Rows whose likeness to all others is held at once."""
@@ -71,5 +72,4 @@ def _summed(values: FloatArray, which: IntArray, count: int) -> FloatArray:
 
 
 def _unit(vectors: FloatArray) -> NDArray[np.float32]:
-    lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    return (vectors / lengths).astype(np.float32)
+    return normalised(vectors).astype(np.float32)

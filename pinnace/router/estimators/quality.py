@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from pinnace.router.estimators.kinds import KindTable, softmax
-from pinnace.router.estimators.learner import FOLDS, Rows, folds_of
+from pinnace.router.estimators.learner import Rows, each_fold
 from pinnace.router.estimators.linear import LinearHeads
 from pinnace.router.estimators.stack import Shares, Stack
 from pinnace.router.types import FloatArray
@@ -84,13 +84,8 @@ class QualityHeads:
     def _share(self, rows: Rows, random_state: int) -> float:
         """How much of a description is believed, 0 to 1: the least squares' share on held-out rows."""
         kinds = softmax(rows.features @ self.kind_weights + self.kind_intercepts)
-        folds = folds_of(rows.groups, random_state)
-        told, target = np.zeros(len(folds)), np.zeros(len(folds))
-        for fold in range(FOLDS):
-            held = folds == fold
-            if not held.any() or held.all():
-                continue
-            rest = rows.take(~held)
+        told, target = np.zeros(len(rows.groups)), np.zeros(len(rows.groups))
+        for held, rest in each_fold(rows, random_state):
             table, weights, intercept = self._describe(rest)
             mean = rest.scores.mean()
             told[held] = (kinds[held] @ table + rows.features[held] @ weights + intercept)[:, 0] - mean

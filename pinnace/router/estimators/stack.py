@@ -15,7 +15,7 @@ import numpy as np
 from scipy.optimize import nnls as _nnls  # pyright: ignore
 
 from pinnace.router.estimators.kinds import KindTable
-from pinnace.router.estimators.learner import FOLDS, Learner, Rows, column_means, folds_of
+from pinnace.router.estimators.learner import Learner, Rows, column_means, each_fold
 from pinnace.router.types import FloatArray
 
 nnls: Any = _nnls  # pyright: ignore
@@ -68,14 +68,9 @@ class Stack:
 
     def _held_out(self, rows: Rows) -> tuple[FloatArray, list[FloatArray]]:
         """What kinds and learners that were fitted on the other folds say of each row, beyond the means."""
-        folds = folds_of(rows.groups, self.random_state)
         kinds = np.zeros_like(rows.scores)
         others = [np.zeros_like(rows.scores) for _ in self.makes]
-        for fold in range(FOLDS):
-            held = folds == fold
-            if not held.any() or held.all():
-                continue
-            rest = rows.take(~held)
+        for held, rest in each_fold(rows, self.random_state):
             means = column_means(rest.scores)
             table, learners = _fitted(self.makes, rest)
             kinds[held], found = _read(table, learners, rows.features[held], means)
