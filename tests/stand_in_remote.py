@@ -99,6 +99,9 @@ def answering(*said: bytes | Answer, status: int = 200) -> Answer:
     kind = "content-type: text/event-stream\r\ntransfer-encoding: chunked"
 
     async def answer(line: Line) -> None:
+        if status == 204:  # has no body, by its meaning
+            await line.say(b"HTTP/1.1 204 Whatever\r\n\r\n")
+            return
         await line.say(f"HTTP/1.1 {status} Whatever\r\n{kind}\r\n\r\n".encode())
         for part in said:
             if callable(part):

@@ -2,11 +2,12 @@
 
 import asyncio
 import os
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from server_fixtures import house, member, on_a_socket
+from server_fixtures import eventually, house, member, on_a_socket
 
-from pinnace.bench.asker import Flow, run
+from pinnace.bench.asker import Flow, Told, run
 from pinnace.bench.asking import ask, ask_one, firsts_ms, latencies_ms
 from pinnace.bench.served import free_port
 from pinnace.bench.upstream import WORDS
@@ -17,7 +18,7 @@ SLOW = member("small", {"answer": "one two three", "token_s": 0.05})
 
 async def told(*flows: Flow) -> dict[str, list[dict[str, object]]]:
     found = await run(flows)
-    return found["told"]
+    return {name: [asdict(Told(*each)) for each in every] for name, every in found["told"].items()}
 
 
 async def test_a_closed_loop_asks_as_often_as_it_was_told() -> None:
@@ -46,6 +47,27 @@ async def test_an_open_loop_waits_for_nobody_and_refusals_are_answers() -> None:
     assert len(refused) + len(whole) == 20
     assert refused
     assert all(int(str(each["retry_after"])) >= 1 for each in refused)
+
+
+async def test_bodies_are_asked_in_turn_where_they_are_meant_for() -> None:
+    bodies = [{"model": "small", "prompt": text} for text in ("one", "two")]
+    flow = Flow("a", 0, "auto", count=5, path="/v1/completions", bodies=bodies, sign='"text_completion"')
+    async with house(SLOW) as served, on_a_socket(served.app) as port:
+        found = (await told(replace(flow, port=port)))["a"]
+        asked = [request.messages[0].content for request in served.backend("small").requests]
+        unlike = (await told(replace(flow, port=port, sign="no such thing")))["a"]
+    assert asked == ["one", "two", "one", "two", "one"]
+    assert all(each["is_whole"] for each in found)
+    assert not any(each["is_whole"] for each in unlike)
+
+
+async def test_an_asker_that_leaves_is_a_lost_request_and_asks_again() -> None:
+    flow = Flow("a", 0, "auto", stream=True, count=2, leaves_after_s=0.03)
+    async with house(SLOW) as served, on_a_socket(served.app) as port:
+        found = (await told(replace(flow, port=port)))["a"]
+        await eventually(lambda: served.backend("small").running == 0)
+    assert [(each["status"], each["is_whole"]) for each in found] == [(0, False)] * 2
+    assert all(float(str(each["latency_s"])) >= 0.03 for each in found)
 
 
 async def test_a_place_where_nobody_listens_is_a_lost_request() -> None:

@@ -138,6 +138,7 @@ async def test_headers_that_do_not_come_in_time() -> None:
         backend = backend_at(place.url, timeouts=FAST | {"first_token_s": 0.1})
         error = await failure_of(deltas_of(backend))
         assert str(error) == "large: no token within 0.1 s"
+        await backend.drain()
 
 
 @pytest.mark.parametrize("more", [[hang], [*[b": ping\n\n", pause(0.02)] * 30]], ids=["silent", "comments"])

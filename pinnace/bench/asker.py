@@ -6,12 +6,13 @@ Run as `python -m pinnace.bench.asker`.
 """
 
 import asyncio
+import itertools
 import json
 import random
 import re
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass, field
 from functools import partial
 from typing import Any
 
@@ -34,7 +35,8 @@ class Flow:
 
     `askers` ask in a closed loop, each its next when it has its answer, after `pause_s`. With `per_s`, they
     come instead at random moments, so many a second, whatever is answered. The flow ends after `seconds`, or
-    after `count` requests.
+    after `count` requests. `bodies` are asked at `path` in turn, in place of the chat that the other fields
+    make; `sign` is what only a whole answer to them has in it. After `leaves_after_s` an asker hangs up.
     """
 
     name: str
@@ -51,6 +53,10 @@ class Flow:
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     host: str = "127.0.0.1"
     seed: int = 0
+    path: str = "/v1/chat/completions"
+    bodies: Sequence[Mapping[str, Any]] = ()
+    sign: str | None = None
+    leaves_after_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +148,14 @@ async def run(flows: Sequence[Flow]) -> dict[str, Any]:
     async with asyncio.TaskGroup() as going:
         for flow, found in zip(flows, told, strict=True):
             going.create_task(_flow(flow, found))
-    answers = {flow.name: [asdict(each) for each in found] for flow, found in zip(flows, told, strict=True)}
+    answers = {flow.name: [astuple(each) for each in found] for flow, found in zip(flows, told, strict=True)}
     return {"told": answers, "cpu_s": cpu_seconds() - cpu}
 
 
 async def _flow(flow: Flow, told: list[Told]) -> None:
     lines, began = Lines(flow.host, flow.port), time.perf_counter()
-    ask = partial(_ask, flow, lines, _head(flow), _body(flow), began, told)
+    bodies = itertools.cycle([json.dumps(body).encode() for body in flow.bodies or [_chat(flow)]])
+    ask = partial(_ask, flow, lines, _head(flow), bodies, began, told)
     try:
         await (_closed(flow, began, ask) if flow.per_s is None else _open(flow, flow.per_s, began, ask))
     finally:
@@ -188,20 +195,25 @@ def _is_over(flow: Flow, began: float) -> bool:
     return flow.seconds is not None and time.perf_counter() - began >= flow.seconds
 
 
-async def _ask(flow: Flow, lines: Lines, head: bytes, body: bytes, began: float, told: list[Told]) -> None:
+async def _ask(
+    flow: Flow, lines: Lines, head: bytes, bodies: Iterator[bytes], began: float, told: list[Told]
+) -> None:
     line: Line | None = None
     asked = time.perf_counter()
     try:
         line = await lines.take()
         asked = time.perf_counter()
-        answer = await line.ask(head, body)
-    except (BackendUnavailableError, OSError):
+        async with asyncio.timeout(flow.leaves_after_s):
+            answer = await line.ask(head, next(bodies))
+    except (BackendUnavailableError, OSError, TimeoutError):
+        if line is not None:
+            line.close()
         told.append(Told(asked - began, LOST, time.perf_counter() - asked, None, 0, False, None))
         return
     ended = time.perf_counter()
     lines.give_back(line)
     counts: list[bytes] = _COMPLETION_TOKENS.findall(answer)
-    is_whole = line.status == 200 and (answer.endswith(DONE) if flow.stream else bool(counts))
+    is_whole = line.status == 200 and _is_whole(flow, answer, bool(counts))
     first = line.first_text if flow.stream else None
     told.append(
         Told(
@@ -217,20 +229,26 @@ async def _ask(flow: Flow, lines: Lines, head: bytes, body: bytes, began: float,
     )
 
 
+def _is_whole(flow: Flow, answer: bytes, has_counts: bool) -> bool:
+    if flow.sign is not None:
+        return flow.sign.encode() in answer
+    return answer.endswith(DONE) if flow.stream else has_counts
+
+
 def _head(flow: Flow) -> bytes:
     extra = "".join(f"{name}: {value}\r\n" for name, value in flow.headers.items())
     return (
-        f"POST /v1/chat/completions HTTP/1.1\r\nhost: {flow.host}:{flow.port}\r\n"
+        f"POST {flow.path} HTTP/1.1\r\nhost: {flow.host}:{flow.port}\r\n"
         f"content-type: application/json\r\n{extra}content-length: %d\r\n\r\n"
     ).encode("ascii")
 
 
-def _body(flow: Flow) -> bytes:
+def _chat(flow: Flow) -> dict[str, Any]:
     messages = [{"role": "user", "content": flow.prompt}]
     fields = {"model": flow.model, "messages": messages, "max_tokens": flow.max_tokens}
     if flow.stream:
         fields |= {"stream": True, "stream_options": {"include_usage": True}}
-    return json.dumps(fields).encode()
+    return fields
 
 
 def main() -> None:

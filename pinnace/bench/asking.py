@@ -11,7 +11,7 @@ from pinnace.bench.worker import Worker
 async def ask(client: Worker, *flows: Flow) -> Mapping[str, Sequence[Told]]:
     """Let all flows ask at once; what each was told, by its name, in order of their ends."""
     found = await client.ask({"flows": [asdict(flow) for flow in flows]})
-    return {name: [Told(**each) for each in told] for name, told in found["told"].items()}
+    return {name: [Told(*each) for each in told] for name, told in found["told"].items()}
 
 
 async def ask_one(client: Worker, flow: Flow) -> Sequence[Told]:

@@ -28,7 +28,10 @@ NEIGHBOURS = "busy_cores_of_others"
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One whole trial. `rows` are the figures of each repeat, `setting` what was put under which load."""
+    """One whole trial. `rows` are the figures of each repeat, `setting` what was put under which load.
+
+    `series` is what was seen on the way, where a repeat is long.
+    """
 
     name: str
     setting: str
@@ -37,6 +40,7 @@ class Trial:
     versions: Mapping[str, str]
     bars: Bars
     rows: Sequence[Figures]
+    series: Sequence[Figures] = ()
 
     @property
     def figures(self) -> dict[str, float]:

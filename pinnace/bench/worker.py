@@ -16,7 +16,7 @@ from typing import Any
 
 from pinnace.errors import BackendUnavailableError, PinnaceError
 
-LONGEST_LINE = 2**24
+LONGEST_LINE = 2**27
 PATIENCE_S = 30.0
 AGAIN_S = 2.0
 LAST_WORDS = 4000

@@ -163,6 +163,22 @@ def peer(
     _tell(lambda watch: measure(repeats, seconds, folder, watch), json)
 
 
+@bench_app.command()
+def soak(
+    minutes: Annotated[float, typer.Option(min=1, max=10_000, help="How long, about.")] = 30,
+    json: JsonOption = False,
+    config: ConfigOption = DEFAULT_PATH,
+) -> None:
+    """A long mixed load on the real engine: growth of memory and of open files, and what failed.
+
+    Example: [bold]pinnace bench soak --minutes 30 --json > soak.json[/bold]
+    """
+    from pinnace.bench.soak import soak as measure
+
+    found = read_config(config)
+    _tell(lambda watch: measure(found, minutes, watch), json)
+
+
 def _tell(measure: "Callable[[Callable[[str], None]], Coroutine[Any, Any, Trial]]", json: bool) -> None:
     """Run a trial, and print what came out."""
     from pinnace.bench.trial import as_json, as_text

@@ -17,7 +17,7 @@ from pinnace.errors import BackendUnavailableError
 from pinnace.models.breaker import Breaker, State
 from pinnace.models.card import card_of
 from pinnace.models.completion import Delta, Request
-from pinnace.models.http import Client, make_client
+from pinnace.models.http import Client
 from pinnace.models.openai_body import key_headers
 from pinnace.models.openai_call import Call
 from pinnace.models.openai_fault import AttemptError
@@ -37,7 +37,7 @@ class OpenAIBackend:
         self.card = card_of(member, backend="openai")
         self.running = self.attempts = self.retries = 0
         self._member = member
-        self._client = client or make_client(
+        self._client = client or Client(
             member.base_url,
             key_headers(member),
             connect_s=member.timeouts.connect_s,

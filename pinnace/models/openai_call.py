@@ -22,8 +22,8 @@ from pinnace.models.http import (
     HttpConnectError,
     HttpConnectTimeoutError,
     HttpError,
-    HttpTimeoutError,
     Response,
+    parts_of,
 )
 from pinnace.models.openai_body import body_of
 from pinnace.models.openai_chunk import Chunk
@@ -126,7 +126,7 @@ class Call:
 
     @contextmanager
     def _translated(self, patience: Patience) -> Generator[None, None, None]:
-        """What httpx raises, as faults of ours."""
+        """What goes wrong on the way, as faults of ours."""
         name = self._member.name
         try:
             yield
@@ -137,7 +137,7 @@ class Call:
             seconds = self._member.timeouts.connect_s
             said = BackendTimeoutError(f"{name}: cannot be reached within {seconds:g} s")
             raise AttemptError(said, is_transient=True) from error
-        except (HttpTimeoutError, TimeoutError) as error:
+        except TimeoutError as error:
             raise AttemptError(BackendTimeoutError(f"{name}: {patience}")) from error
         except (HttpError, OSError) as error:
             said = BackendUnavailableError(f"{name}: the connection broke ({type(error).__name__})")
@@ -187,22 +187,20 @@ class Call:
         """The events of the remote answer, once its status is known to be good."""
         request = self._request
         body = body_of(self._member, request, self._max_tokens_field)
-        post = self._client.build_request(
-            "POST", "chat/completions", content=body, headers=_JSON | dict(request.trace_headers)
-        )
-        response = await patience.wait(self._client.send(post, stream=True))
+        headers = _JSON | dict(request.trace_headers)
+        response = await patience.wait(self._client.post("chat/completions", body, headers))
         self._has_headers = True
         async with aclosing(response):
             if response.status_code != 200:
                 raise await self._refusal(response, patience)
             most = BYTES_PER_TOKEN * request.max_tokens * request.n + LINE_BYTES
-            async with aclosing(events(response.aiter_raw(), most)) as found:
+            async with aclosing(events(parts_of(response), most)) as found:
                 yield found
 
     async def _refusal(self, response: Response, patience: Patience) -> AttemptError:
         """What an error status says, from no more of its body than tells it."""
         body = bytearray()
-        parts = response.aiter_raw()
+        parts = parts_of(response)
         with suppress(HttpError, TimeoutError):
             while len(body) <= BODY_BYTES and (part := await patience.wait(anext(parts, None))) is not None:
                 body += part
