@@ -23,7 +23,7 @@ from pinnace.router.known import Known
 from pinnace.router.ledger import Ledger, read_ledger
 from pinnace.router.planner import make_planner
 from pinnace.router.policy import Plan
-from pinnace.router.prospects import only_row, prospects_of
+from pinnace.router.prospects import prospects_of
 from pinnace.router.route import Route, Rung
 from pinnace.router.router import Router
 from pinnace.router.state import RouterState, save_state
@@ -98,7 +98,7 @@ def changes(settings: Explore, policy: AnyPolicy, count: int = 1500) -> np.ndarr
     for at in np.flatnonzero(~same).tolist():
         explored = on.decide(vectors[at], requests[at], CARDS)
         assert explored.strategy == "explored"
-        prospects = prospects_of(only_row(found, at), CARDS)
+        prospects = prospects_of(found.of_row(at), CARDS)
         after, before = (outcome_of(Plan(r.rungs, "", ""), prospects) for r in (explored, usual[at % 2]))
         changed[at] = 1.0, before[0] - after[0], after[1] - before[1]
     return changed

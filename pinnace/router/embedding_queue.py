@@ -90,15 +90,13 @@ class EmbeddingQueue:
         began = time.perf_counter()
         try:
             vectors = self.embedder.embed([text for texts, _ in batch for text in texts])
-            outcomes = list(zip(batch, _split(vectors, batch), strict=True))
+            outcomes = _split(vectors, batch)
         except Exception as error:  # whatever it is belongs to the requests that wait, not to this thread
-            for _, future in batch:
-                _settle(future, error)
+            _settle([(future, error) for _, future in batch])
         else:
             if self.on_batch is not None:
                 self.on_batch(len(vectors), time.perf_counter() - began)
-            for (_, future), vector in outcomes:
-                _settle(future, vector)
+            _settle([(future, found) for (_, future), found in zip(batch, outcomes, strict=True)])
 
 
 def _is_lot(waiting: _Waiting) -> bool:
@@ -114,16 +112,19 @@ def _split(vectors: FloatArray, batch: Sequence[_Waiting]) -> list[FloatArray]:
     return [vectors[end - len(texts) : end] for end, (texts, _) in zip(ends, batch, strict=True)]
 
 
-def _settle(future: "asyncio.Future[FloatArray]", outcome: FloatArray | Exception) -> None:
-    """Give a future its outcome on its own loop, unless whoever waited has gone."""
+def _settle(outcomes: Sequence[tuple["asyncio.Future[FloatArray]", FloatArray | Exception]]) -> None:
+    """Give futures their outcomes, all of a loop in one of its turns, unless whoever waited has gone."""
+    for loop in {future.get_loop() for future, _ in outcomes}:
+        own = [(future, outcome) for future, outcome in outcomes if future.get_loop() is loop]
+        with suppress(RuntimeError):  # a loop that has closed, with whoever waited on it
+            loop.call_soon_threadsafe(_settle_now, own)
 
-    def settle() -> None:
+
+def _settle_now(outcomes: Sequence[tuple["asyncio.Future[FloatArray]", FloatArray | Exception]]) -> None:
+    for future, outcome in outcomes:
         if future.done():
-            return
+            continue
         if isinstance(outcome, Exception):
             future.set_exception(outcome)
         else:
             future.set_result(outcome)
-
-    with suppress(RuntimeError):  # a loop that has closed, with whoever waited on it
-        future.get_loop().call_soon_threadsafe(settle)

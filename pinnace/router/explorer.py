@@ -26,7 +26,7 @@ from pinnace.router.known import Known, large_of
 from pinnace.router.ladders import Ladders
 from pinnace.router.planner import FleetKey, Planner, Terms, key_of
 from pinnace.router.policy import Plan
-from pinnace.router.prospects import only_row, plan_of, prospects_of
+from pinnace.router.prospects import plan_of, prospects_of
 from pinnace.router.state import RouterState
 from pinnace.router.types import FloatArray
 from pinnace.router.typical import typical_requests
@@ -110,7 +110,7 @@ class Explorer:
         plans: dict[int, Plan] = {}
         for at, own in zip(drawn, sds, strict=True):
             rate = float(terms.rates[at])
-            if plan := self.explored(ids[at], only_row(found, at), own, rate, terms, cards):
+            if plan := self.explored(ids[at], found.of_row(at), own, rate, terms, cards):
                 plans[at] = plan
         return _with_plans(ladders, plans, [card.name for card in cards])
 
@@ -140,7 +140,7 @@ class Explorer:
         texts = [f"typical request {i}" for i in range(len(typical.sds))]
         terms = self._planner.terms(cards, texts, typical.found.usd.max(axis=1))
         return [
-            self._belief(only_row(typical.found, i), sds, float(terms.rates[i]), terms, cards)
+            self._belief(typical.found.of_row(i), sds, float(terms.rates[i]), terms, cards)
             for i, sds in enumerate(typical.sds)
         ]
 

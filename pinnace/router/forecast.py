@@ -4,7 +4,7 @@ Knows a state and cards; no policy, and of a request only its features, its leng
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +43,10 @@ class Forecast:
     is_capable: BoolArray
     spreads: FloatArray
     gains: FloatArray
+
+    def of_row(self, row: int) -> "Forecast":
+        """The forecast of one of the requests."""
+        return Forecast(*(getattr(self, field.name)[row : row + 1] for field in fields(self)))
 
     def is_worth_climbing(self) -> BoolArray:
         """Whether some dearer capable model may win anything over each card's, (n, c)."""

@@ -1,21 +1,18 @@
 """Prospects and plans of single requests: from a forecast and the policy's terms to what is served. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import fields
 
 import numpy as np
 
 from pinnace.models.card import ModelCard
+from pinnace.models.completion import Request
 from pinnace.router.forecast import Forecast
 from pinnace.router.known import Known, large_of
+from pinnace.router.needs import why_struck_out
 from pinnace.router.planner import Terms
 from pinnace.router.policy import Plan, Prospect, certified_prospects, plan_route
-from pinnace.router.route import EscalationGain
-
-
-def only_row(found: Forecast, at: int) -> Forecast:
-    """The forecast of one of n requests."""
-    return Forecast(**{field.name: getattr(found, field.name)[[at]] for field in fields(Forecast)})
+from pinnace.router.route import ClusterMatch, EscalationGain, ModelEstimate
+from pinnace.router.types import FloatArray
 
 
 def measured(cards: Sequence[ModelCard], known: Known) -> set[str]:
@@ -64,3 +61,25 @@ def gains_of(found: Forecast, cards: Sequence[ModelCard]) -> tuple[EscalationGai
         for i, card in enumerate(cards)
         if found.is_capable[0, i] and i != top
     )
+
+
+def estimates_of(
+    found: Forecast, sds: FloatArray, request: Request, cards: Sequence[ModelCard]
+) -> tuple[ModelEstimate, ...]:
+    """What to expect of each card's model on the one request of `found`; `sds` (c,) is how sure that is."""
+    return tuple(
+        ModelEstimate(
+            card.name,
+            float(found.quality[0, i]),
+            float(sds[i]),
+            float(found.usd[0, i]),
+            why_struck_out(card, request),
+        )
+        for i, card in enumerate(cards)
+    )
+
+
+def matches_of(found: Forecast, labels: Sequence[str]) -> tuple[ClusterMatch, ...]:
+    """The clusters of the one request of `found`, by their `labels`."""
+    pairs = zip(found.clusters[0], found.weights[0], strict=True)
+    return tuple(ClusterMatch(int(at), labels[int(at)], float(weight)) for at, weight in pairs)

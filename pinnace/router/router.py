@@ -18,15 +18,15 @@ from pinnace.router.evidence import Evidence
 from pinnace.router.exploration import Exploration
 from pinnace.router.explorer import Explorer
 from pinnace.router.forecast import Forecast, Forecaster
+from pinnace.router.forecast_queue import ForecastQueue
 from pinnace.router.known import Known, large_of
 from pinnace.router.ladders import Ladders, plan_ladders
-from pinnace.router.needs import why_struck_out
 from pinnace.router.pinned import unread_route
 from pinnace.router.planner import Terms, make_planner
 from pinnace.router.policy import Plan
 from pinnace.router.preparing import Preparing
-from pinnace.router.prospects import gains_of, measured, plan_of, prospects_of
-from pinnace.router.route import ClusterMatch, ModelEstimate, Route, Rung
+from pinnace.router.prospects import estimates_of, gains_of, matches_of, measured, plan_of, prospects_of
+from pinnace.router.route import Route, Rung
 from pinnace.router.state import RouterState
 from pinnace.router.types import FloatArray
 
@@ -59,6 +59,7 @@ class Router:
             if explore
             else None
         )
+        self._forecasts = ForecastQueue(self._seen)
         self._preparing = Preparing(self._planner, self._explorer)
 
     def start(self) -> None:
@@ -107,7 +108,8 @@ class Router:
         asked = time.perf_counter()
         vector = await self._embeddings.embed(request.text())
         embed_s = time.perf_counter() - asked
-        return self.decide(vector, request, cards, pinned=pinned, began=began, embed_s=embed_s)
+        features, found = await self._forecasts.forecast(vector, request, cards)
+        return self._decided(features, found, request, cards, pinned, began, embed_s)
 
     def decide(
         self,
@@ -116,14 +118,25 @@ class Router:
         cards: Sequence[ModelCard],
         *,
         pinned: str | None = None,
-        began: float | None = None,
-        embed_s: float = 0.0,
     ) -> Route:
         """The same, for a request that is already embedded: `vector` is of shape (dim,)."""
-        began = time.perf_counter() if began is None else began
-        features = self.features([request.text()], vector[None, :])
-        found = self._forecast(features, [request], cards)
-        estimates = self._estimates(found, features, request, cards)
+        began = time.perf_counter()
+        features, found = self._seen([request], vector[None, :], cards)
+        return self._decided(features, found, request, cards, pinned, began, 0.0)
+
+    def _decided(
+        self,
+        features: FloatArray,
+        found: Forecast,
+        request: Request,
+        cards: Sequence[ModelCard],
+        pinned: str | None,
+        began: float,
+        embed_s: float,
+    ) -> Route:
+        """The route of a request, from what was found out about it."""
+        sds = self._forecaster.sd(features, found.familiarity, cards)[0]
+        estimates = estimates_of(found, sds, request, cards)
         asked = [pinned in (None, card.name) for card in cards]
         if not (found.is_capable[0] & asked).any():
             reasons = "; ".join(f"{e.model}: {e.struck_out}" for e in estimates if pinned in (None, e.model))
@@ -131,13 +144,12 @@ class Router:
         if pinned is not None:
             plan = Plan((Rung(pinned),), "pinned", f"the request names {pinned}")
         else:
-            sds = np.array([estimate.quality_sd for estimate in estimates])
             plan = self._plan(found, sds, request, cards)
         return Route(
             plan.rungs,
             plan.strategy,
             plan.why,
-            self._matches(found),
+            matches_of(found, self.state.clusters.labels),
             float(found.familiarity[0]),
             estimates,
             time.perf_counter() - began,
@@ -202,6 +214,12 @@ class Router:
         ]
         return sum(found) / len(found)
 
+    def _seen(
+        self, requests: Sequence[Request], vectors: FloatArray, cards: Sequence[ModelCard]
+    ) -> tuple[FloatArray, Forecast]:
+        features = self.features([request.text() for request in requests], vectors)
+        return features, self._forecast(features, requests, cards)
+
     def _forecast(
         self, features: FloatArray, requests: Sequence[Request], cards: Sequence[ModelCard]
     ) -> Forecast:
@@ -220,23 +238,3 @@ class Router:
             if plan is not None:
                 return plan
         return plan_of(prospects_of(found, cards), rate, terms, cards, self._known)
-
-    def _estimates(
-        self, found: Forecast, features: FloatArray, request: Request, cards: Sequence[ModelCard]
-    ) -> tuple[ModelEstimate, ...]:
-        sd = self._forecaster.sd(features, found.familiarity, cards)
-        return tuple(
-            ModelEstimate(
-                card.name,
-                float(found.quality[0, i]),
-                float(sd[0, i]),
-                float(found.usd[0, i]),
-                why_struck_out(card, request),
-            )
-            for i, card in enumerate(cards)
-        )
-
-    def _matches(self, found: Forecast) -> tuple[ClusterMatch, ...]:
-        labels = self.state.clusters.labels
-        pairs = zip(found.clusters[0], found.weights[0], strict=True)
-        return tuple(ClusterMatch(int(at), labels[int(at)], float(weight)) for at, weight in pairs)
