@@ -16,6 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from pinnace.models.free_memory import keep_giving_back
+
 log = logging.getLogger(__name__)
 
 SHUTDOWN_S = 10
@@ -40,6 +42,10 @@ class ProcessExtension:
             _before.update((number, signal.signal(number, signal.SIG_IGN)) for number in SIGNALS)
             threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
 
+    def give_memory_back(self) -> None:
+        """Give free memory back to the system from now on."""
+        keep_giving_back()
+
     def heed_signals(self) -> None:
         """Take signals as before `stand_apart`."""
         for number, taken in _before.items():
@@ -56,8 +62,9 @@ def _end_with_parent() -> None:
 
 
 async def stand_apart(engine: Any) -> None:
-    """Keep signals to stop from a started `AsyncLLM` that was made with a `ProcessExtension`."""
+    """Keep signals to stop from a started `AsyncLLM` that was made with a `ProcessExtension`; keep it small."""
     await engine.collective_rpc("stand_apart", args=(os.getpid(),))
+    await engine.collective_rpc("give_memory_back")
 
 
 async def shut_down(engine: Any) -> None:

@@ -22,6 +22,7 @@ from starlette.types import ASGIApp
 
 from pinnace.config import Config, Server
 from pinnace.errors import ConfigError, PinnaceError
+from pinnace.models.free_memory import giving_back
 from pinnace.router.dispatch import Dispatcher
 from pinnace.server.admin import PATH as ADMIN_PATH
 from pinnace.server.admin import create_admin
@@ -75,7 +76,7 @@ async def serve(
     bound_writes(listener, config.write_timeout_s)
     front.tell = partial(bound_anew, http, listener)
     stop = Stop()
-    with stop.on_signals():
+    with stop.on_signals(), giving_back():
         async with app.watch.at_work(), listening(front, listener, stop, http):
             log.info("listening on %s", address(*listener.getsockname()[:2]))
             try:
