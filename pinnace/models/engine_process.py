@@ -62,7 +62,7 @@ def _end_with_parent() -> None:
 
 
 async def stand_apart(engine: Any) -> None:
-    """Keep signals to stop from a started `AsyncLLM` that was made with a `ProcessExtension`; keep it small."""
+    """Keep signals to stop from a started `AsyncLLM` that was made with a `ProcessExtension`, and small."""
     await engine.collective_rpc("stand_apart", args=(os.getpid(),))
     await engine.collective_rpc("give_memory_back")
 
