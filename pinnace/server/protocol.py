@@ -6,7 +6,7 @@ refused here is refused in OpenAI's envelope too, and then the connection is clo
 
 import json
 import socket
-from asyncio import AbstractEventLoop, TimerHandle, Transport
+from asyncio import TimerHandle, Transport
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -14,47 +14,11 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from pinnace.config import Server
+from pinnace.server.gathered import Gathered
 
 
 class HeaderFloodError(Exception):
     """More headers, or longer ones, than a request may have."""
-
-
-class HeldHead:
-    """A transport on which an answer's head leaves with the first of its body: its client wakes once.
-
-    A head without a body leaves in the loop's next turn.
-    """
-
-    def __init__(self, transport: Transport, loop: AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._head = b""
-        self._has_begun = False
-
-    def write(self, data: bytes) -> None:
-        """The first write is the head."""
-        if self._has_begun:
-            self._transport.write(self._head + data if self._head else data)
-            self._head = b""
-        else:
-            self._has_begun = True
-            self._head = data
-            self._loop.call_soon(self._flush)
-
-    def close(self) -> None:
-        """Once the head has left."""
-        self._flush()
-        self._transport.close()
-
-    def is_closing(self) -> bool:
-        """Whether nothing can be written any more."""
-        return self._transport.is_closing()
-
-    def _flush(self) -> None:
-        if self._head:
-            self._transport.write(self._head)
-            self._head = b""
 
 
 def _to_nobody(code: str) -> None:
@@ -118,7 +82,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._stop_timer()
         super().on_headers_complete()
         cycle: Any = self.cycle
-        cycle.transport = HeldHead(self.transport, self.loop)
+        cycle.transport = Gathered(self.transport, self.loop)
 
     def send_400_response(self, msg: str) -> None:
         if self._is_flooded:
