@@ -32,7 +32,7 @@ def test_the_figures_have_the_names_that_are_promised() -> None:
 
 
 def test_bars_are_met_from_their_own_side() -> None:
-    assert is_met("goodput_ratio_c32", 0.90)
-    assert not is_met("goodput_ratio_c32", 0.89)
+    assert is_met("goodput_ratio_c32", 0.95)
+    assert not is_met("goodput_ratio_c32", 0.94)
     assert is_met("decision_p50_ms", 15.0)
     assert not is_met("decision_p50_ms", 15.1)
