@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinnace.models.engine_tuning import BLOCK, kept, remembering, top_tokens
+from pinnace.models.engine_tuning import BLOCK, kept, norms_and_maxima, remembering, top_tokens
 
 torch: Any = importlib.import_module("torch")
 
@@ -25,10 +25,21 @@ def test_the_likeliest_are_those_that_a_whole_sort_finds(
     rows: int, vocabulary: int, count: int, seed: int
 ) -> None:
     logits = torch.randn(rows, vocabulary, generator=torch.Generator().manual_seed(seed))
-    values, tokens = top_tokens(logits, count)
+    before = logits.clone()
+    norms, maxima = norms_and_maxima(logits)
+    values, tokens = top_tokens(logits, maxima, count)
+    assert torch.equal(logits, before)
+    assert torch.allclose(norms, logits.logsumexp(-1, keepdim=True), atol=1e-5)
     best = logits.topk(count, dim=-1)
     assert torch.equal(values, best.values)
     assert torch.equal(tokens, best.indices)
+
+
+def test_a_token_that_a_grammar_forces_is_certain() -> None:
+    logits = torch.full((2, 2 * BLOCK), -torch.inf)
+    logits[:, 7] = 3.25
+    norms, _ = norms_and_maxima(logits)
+    assert torch.equal(logits[:, 7:8] - norms, torch.zeros(2, 1))
 
 
 def test_logits_are_kept_from_what_the_sampler_does_to_them() -> None:

@@ -22,8 +22,8 @@ EXTENSION = "pinnace.models.engine_tuning.WorkerExtension"
 BLOCK = 128
 """Columns of the vocabulary that are searched together."""
 ROWS = 8
-"""Rows whose log-probabilities are computed together: their 1.5 MB stay in the processor's cache, where those
-of a whole batch are new pages from the system in every step."""
+"""Rows whose log-probabilities are computed together: as float32 their 1.5 MB stay in the processor's cache,
+where those of a whole batch are new pages from the system in every step."""
 
 
 class WorkerExtension(ProcessExtension):
@@ -65,8 +65,9 @@ def gather_logprobs(logits: Any, num_logprobs: int, token_ids: Any) -> Any:
     """The log-probability and rank of each row's token, and the row's `num_logprobs` likeliest tokens.
 
     The same as `compute_logprobs` and `gather_logprobs` of `vllm.v1.sample.sampler.Sampler`, which sort whole
-    rows for the likeliest, and count whole rows for a rank that is nearly always 1. One difference: a token
-    that no other exceeds has rank 1, where they count those that tie with it.
+    rows for the likeliest, and count whole rows for a rank that is nearly always 1. Two differences: sums are
+    taken in another order (a few millionths of a nat), and a token that no other exceeds has rank 1, where
+    they count those that tie with it.
 
     :param logits: (rows, vocabulary).
     :param token_ids: (rows,), int64.
@@ -75,32 +76,50 @@ def gather_logprobs(logits: Any, num_logprobs: int, token_ids: Any) -> Any:
     torch: Any = importlib.import_module("torch")
     tensors: Any = importlib.import_module("vllm.v1.outputs").LogprobsTensors
     tokens = token_ids.unsqueeze(-1)
-    best, best_tokens = top_tokens(logits, max(num_logprobs, 1))
+    norms, maxima = norms_and_maxima(logits)
+    best, best_tokens = top_tokens(logits, maxima, max(num_logprobs, 1))
     asked = torch.cat((tokens, best_tokens[:, :num_logprobs]), dim=1)
-    parts = zip(logits.split(ROWS), asked.split(ROWS), strict=True)
-    found = [part.log_softmax(-1, dtype=torch.float32).gather(-1, columns) for part, columns in parts]
     chosen = logits.gather(-1, tokens)
     ranks = torch.ones_like(token_ids)
     lesser = (chosen < best[:, :1]).squeeze(-1)
     if lesser.any():
         ranks[lesser] = (logits[lesser] >= chosen[lesser]).sum(-1)
-    return tensors(asked.to(torch.int32), torch.cat(found), ranks)
+    return tensors(asked.to(torch.int32), logits.gather(-1, asked).float() - norms, ranks)
 
 
-def top_tokens(logits: Any, count: int) -> tuple[Any, Any]:
+def norms_and_maxima(logits: Any) -> tuple[Any, Any]:
+    """What logits (rows, vocabulary) are above log-probabilities, (rows, 1), and the largest of each block.
+
+    In one pass: a few rows as float32 stay in the processor's cache for the maxima (rows, blocks), the
+    exponentials and their sum. There is one block where the vocabulary is no multiple of `BLOCK`.
+    """
+    torch: Any = importlib.import_module("torch")
+    size = BLOCK if logits.shape[-1] % BLOCK == 0 else logits.shape[-1]
+    norms: list[Any] = []
+    maxima: list[Any] = []
+    for part in logits.split(ROWS):
+        wide = part.to(torch.float32, copy=True)
+        largest = wide.view(len(wide), -1, size).amax(-1)
+        top = largest.amax(-1, keepdim=True)
+        norms.append(wide.sub_(top).exp_().sum(-1, keepdim=True).log_().add_(top))
+        maxima.append(largest)
+    return torch.cat(norms), torch.cat(maxima)
+
+
+def top_tokens(logits: Any, maxima: Any, count: int) -> tuple[Any, Any]:
     """The `count` largest entries of each row and their columns, both (rows, count), largest first.
 
-    They lie within the `count` blocks whose maxima are largest, so only those are sorted.
+    They lie within the `count` blocks whose `maxima` are largest, so only those are sorted.
     """
-    rows, vocabulary = logits.shape
-    blocks = vocabulary // BLOCK
-    if vocabulary % BLOCK or blocks < count:
+    rows, blocks = maxima.shape
+    if blocks < count:
         return logits.topk(count, dim=-1)
-    blocked = logits.reshape(rows, blocks, BLOCK)
-    where = blocked.amax(-1).topk(count, dim=-1).indices
-    candidates = blocked.gather(1, where.unsqueeze(-1).expand(-1, -1, BLOCK)).view(rows, count * BLOCK)
+    size = logits.shape[-1] // blocks
+    where = maxima.topk(count, dim=-1).indices
+    blocked = logits.reshape(rows, blocks, size)
+    candidates = blocked.gather(1, where.unsqueeze(-1).expand(-1, -1, size)).view(rows, count * size)
     best, at = candidates.topk(count, dim=-1)
-    return best, where.gather(-1, at // BLOCK) * BLOCK + at % BLOCK
+    return best, where.gather(-1, at // size) * size + at % size
 
 
 async def quicken(engine: Any, *, is_flat: bool = True) -> None:
