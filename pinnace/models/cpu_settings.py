@@ -17,14 +17,18 @@ BIND = "VLLM_CPU_OMP_THREADS_BIND"
 PRELOAD = "LD_PRELOAD"
 THREADS = "OMP_NUM_THREADS"
 MALLOC = "GLIBC_TUNABLES"
+KERNELS = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
 SETTINGS = (
-    *(BIND, PRELOAD, THREADS, MALLOC),
+    *(BIND, PRELOAD, THREADS, MALLOC, KERNELS),
     *("OMP_PLACES", "OMP_PROC_BIND", "KMP_AFFINITY", "KMP_BLOCKTIME", "KMP_TPAUSE"),
 )
 """Every variable that is set here, and vLLM's own for the same."""
 HUGE_PAGES = "glibc.malloc.hugetlb=1"
 """Has glibc ask for huge pages where the kernel gives them to who asks: every step reads all weights once,
 and 4 kB pages make that a tenth slower."""
+MOST_KERNELS = "256"
+"""oneDNN compiles each product anew for every number of rows, and keeps 1,024 of them, of 0.75 MB each: steps
+of ever new lengths would take a gigabyte (docs/log.md). These are the four products of 64 lengths."""
 IN_ENGINE_PROCESS = "vllm.v1.executor.uniproc_executor.UniProcExecutor"
 _TOPOLOGY = Path("/sys/devices/system/cpu")
 
@@ -32,9 +36,10 @@ _TOPOLOGY = Path("/sys/devices/system/cpu")
 def cpu_settings(environ: Mapping[str, str]) -> dict[str, str]:
     """What to add to `environ` while the processes of a CPU engine are started.
 
-    Nothing but Intel's OpenMP and huge pages where the user has bound the threads in vLLM's way.
+    Nothing but Intel's OpenMP and what bounds memory where the user has bound the threads in vLLM's way.
     """
-    settings = {} if MALLOC in environ else {MALLOC: HUGE_PAGES}
+    memory = {MALLOC: HUGE_PAGES, KERNELS: MOST_KERNELS}
+    settings = {name: value for name, value in memory.items() if name not in environ}
     preloaded = environ.get(PRELOAD, "")
     openmp = intel_openmp(Path(sys.prefix))
     if openmp is not None and "omp" not in preloaded:
