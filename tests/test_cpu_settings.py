@@ -16,6 +16,7 @@ from pinnace.models.cpu_settings import (
     MOST_KERNELS,
     PRELOAD,
     THREADS,
+    bound_kernels,
     cpu_settings,
     executor,
     in_environment,
@@ -83,6 +84,15 @@ def test_threads_are_bound_and_intels_openmp_comes_first(prefix: Path) -> None:
 def test_another_openmp_is_bound_in_openmps_own_way(prefix: Path) -> None:
     settings = cpu_settings({PRELOAD: "/opt/libgomp.so"})
     assert settings == {THREADS: "2", "OMP_PLACES": "{0},{1}", "OMP_PROC_BIND": "true", **MEMORY}
+
+
+def test_our_own_process_is_bounded_too_unless_the_user_has_done_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KERNELS, "7")
+    bound_kernels()
+    assert os.environ[KERNELS] == "7"
+    monkeypatch.delenv(KERNELS)
+    bound_kernels()
+    assert os.environ[KERNELS] == MOST_KERNELS
 
 
 def test_what_the_user_has_set_stays(prefix: Path) -> None:

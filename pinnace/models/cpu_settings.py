@@ -26,9 +26,10 @@ SETTINGS = (
 HUGE_PAGES = "glibc.malloc.hugetlb=1"
 """Has glibc ask for huge pages where the kernel gives them to who asks: every step reads all weights once,
 and 4 kB pages make that a tenth slower."""
-MOST_KERNELS = "256"
+MOST_KERNELS = "128"
 """oneDNN compiles each product anew for every number of rows, and keeps 1,024 of them, of 0.75 MB each: steps
-of ever new lengths would take a gigabyte (docs/log.md). These are the four products of 64 lengths."""
+of ever new lengths would take a gigabyte (docs/log.md). These are the four products of the 32 lengths that
+vLLM keeps for each layer."""
 IN_ENGINE_PROCESS = "vllm.v1.executor.uniproc_executor.UniProcExecutor"
 _TOPOLOGY = Path("/sys/devices/system/cpu")
 
@@ -54,6 +55,11 @@ def cpu_settings(environ: Mapping[str, str]) -> dict[str, str]:
 def executor(environ: Mapping[str, str]) -> str | None:
     """Which executor a CPU engine is to have; None leaves it to vLLM, whose binding the user has chosen."""
     return None if BIND in environ else IN_ENGINE_PROCESS
+
+
+def bound_kernels() -> None:
+    """Have oneDNN keep no more in this process either; before it computes anything."""
+    os.environ.setdefault(KERNELS, MOST_KERNELS)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from pinnace.models.cpu_settings import bound_kernels
 from pinnace.models.weights import default_cache, resolve_weights
 from pinnace.router.types import Embedder, FloatArray
 from pinnace.router.vectors import normalised
@@ -75,6 +76,7 @@ class SentenceEmbedder:
 
 
 def _load(folder: Path, max_tokens: int) -> Any:
+    bound_kernels()
     torch: Any = importlib.import_module("torch")
     torch.set_num_threads(1)  # as quick for short texts, and it leaves a core to the engines
     importlib.import_module("transformers.utils.logging").disable_progress_bar()  # no bar among log lines
