@@ -11,10 +11,28 @@ POOL_mmlu_pro := Phi-3-mini-4k-instruct,mathstral-7B,Meta-Llama-3_1-8B-Instruct,
 POOL_llmrouter_uiuc := qwen2.5-7b-instruct,gemma-2-9b-it,llama-3.1-8b-instruct,mistral-7b-instruct-v0.3,codegemma-7b,llama3-chatqa-1.5-8b:llama-3.1-nemotron-51b-instruct
 POOL_routerbench_subset := meta/llama-2-70b-chat,mistralai/mixtral-8x7b-chat,zero-one-ai/Yi-34B-Chat,WizardLM/WizardLM-13B-V1.2,meta/code-llama-instruct-34b-chat,mistralai/mistral-7b-chat:gpt-4-1106-preview
 POOL_routellm := mistralai/Mixtral-8x7B-Instruct-v0.1:gpt-4-1106-preview
-TASKS := gsm8k svamp arithmetic arc_challenge arc_easy openbookqa mmlu boolq trec arc_open clinc_oos mt_bench
+MATRIX := .pinnace/matrix
+ROWS := .pinnace/specialists
+RECORDED = --recorded $(DATA)/outcomes/routellm.parquet --recorded $(DATA)/outcomes/routerbench_subset.parquet
+LIVE = $(BIN)/pinnace eval live --data $(DATA)/tasks
+TASKS := gsm8k svamp arithmetic arc_challenge arc_easy openbookqa mmlu boolq arc_open clinc_oos mt_bench
+SUMS := svamp arithmetic
+KNOWN_OF_LARGE := gsm8k arc_challenge mmlu
+OWN := clinc150 trec svamp arithmetic
+CALLS := bfcl_simple bfcl_multiple
+MORE_CALLS := bfcl_parallel bfcl_irrelevance
+REST := arc_challenge arc_easy arc_open basic_facts boolq clinc_oos gsm8k humaneval mbpp mmlu mt_bench openbookqa
+OTHERS := arc_easy arc_open openbookqa boolq basic_facts
+SPECIALISTS := intents trec numbers tool_calls
+OF_THEM := intents,trec,numbers,tool_calls
+TRAIN_intents := --epochs 2
+TRAIN_trec := --epochs 1 --batch 16
+TRAIN_numbers := --epochs 1
+TRAIN_tool_calls := --epochs 1 --batch 16
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast lint bench eval lock clean default-state
+.SECONDARY:
+.PHONY: help setup run test test-fast lint bench eval lock clean default-state specialists matrix
 
 help:       ## Show this list
 	@sed -n 's/^\([a-z-]*:\).*##/make \1/p' $(MAKEFILE_LIST)
@@ -73,14 +91,75 @@ clean:      ## Remove .venv and caches; models and the ledger in .pinnace stay
 	rm -rf .venv/pyvenv.cfg .venv .pytest_cache .ruff_cache .hypothesis dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-default-state: setup $(STATE)/tasks.parquet $(STATE)/basic_facts.parquet ## Fit the router state that ships, on real answers of the default model
-	$(BIN)/pinnace fit $(STATE)/tasks.parquet $(STATE)/basic_facts.parquet -o pinnace/router/default_state
+FITTED := $(STATE)/tasks.parquet $(STATE)/basic_facts.parquet $(STATE)/untrained.parquet $(STATE)/sums.parquet $(STATE)/large.parquet $(STATE)/others.parquet $(STATE)/made_calls.parquet
+
+default-state: setup $(FITTED) ## Fit the router state that ships, on real answers of the fleet that ships
+	$(BIN)/pinnace fit $(FITTED) -o pinnace/router/default_state
 
 $(STATE)/tasks.parquet: | setup
 	@mkdir -p $(STATE)
-	$(BIN)/pinnace eval live $(TASKS) --rows 350 --data $(DATA)/tasks -o $@ \
-	  --recorded $(DATA)/outcomes/routellm.parquet --recorded $(DATA)/outcomes/routerbench_subset.parquet
+	$(LIVE) $(TASKS) --rows 350 $(RECORDED) -o $@
 
 $(STATE)/basic_facts.parquet: | setup
 	@mkdir -p $(STATE)
-	$(BIN)/pinnace eval live basic_facts --rows 1000 --data $(DATA)/tasks -o $@
+	$(LIVE) basic_facts --rows 1000 -o $@
+
+$(ROWS)/%.jsonl: $(wildcard tools/specialists/*.py tools/specialists/*.yaml) | setup
+	$(BIN)/python tools/specialists/rows.py $* --data $(DATA)/tasks -o $@
+
+$(STATE)/%.untrained.jsonl: $(ROWS)/%.jsonl
+	@mkdir -p $(STATE)
+	$(BIN)/python tools/specialists/untrained.py adapters/$* $< -o $@
+
+$(STATE)/untrained.parquet: $(STATE)/intents.untrained.jsonl $(STATE)/trec.untrained.jsonl
+	$(LIVE) clinc150 trec --rows 500 $(^:%=--only %) --models smollm2-135m,$(OF_THEM) -o $@
+
+$(STATE)/sums.parquet: | setup
+	@mkdir -p $(STATE)
+	$(LIVE) $(SUMS) --rows 250 --models $(OF_THEM) -o $@
+
+$(STATE)/large.parquet: | setup
+	@mkdir -p $(STATE)
+	$(LIVE) $(KNOWN_OF_LARGE) --rows 350 $(RECORDED) --models $(OF_THEM) -o $@
+
+$(STATE)/others.parquet: | setup
+	@mkdir -p $(STATE)
+	$(LIVE) $(OTHERS) --rows 100 --models $(OF_THEM) -o $@
+
+$(STATE)/made_calls.jsonl: $(ROWS)/tool_calls.jsonl
+	$(BIN)/python tools/specialists/made_calls.py $< -o $@
+
+$(STATE)/made_calls.parquet: $(STATE)/made_calls.jsonl
+	$(BIN)/pinnace eval live tools/specialists/made_calls.yaml --data $(STATE) --rows 400 --models smollm2-135m,tool_calls -o $@
+
+MEASURED := $(foreach part,own calls more-calls rest,$(MATRIX)/$(part).parquet $(MATRIX)/$(part)-auto.parquet)
+
+matrix: setup $(MEASURED) ## Measure the fleet that ships on every suite's test rows; docs/matrix has what came of it
+	$(BIN)/pinnace eval matrix $(MEASURED) --reference smollm2-135m --report docs/matrix -o docs/matrix/outcomes.parquet
+	$(BIN)/python tools/specialists/matrix_page.py docs/matrix
+	$(BIN)/python tools/specialists/cards.py --matrix docs/matrix/figures.json --data $(DATA)/tasks
+
+$(MEASURED): ASKED = smollm2-135m,smollm2-135m@5,$(OF_THEM)
+$(MATRIX)/calls.parquet $(MATRIX)/more-calls.parquet: ASKED = smollm2-135m,tool_calls
+$(filter %-auto.parquet,$(MEASURED)): ASKED = auto
+
+$(MATRIX)/own.parquet $(MATRIX)/own-auto.parquet: | setup
+	@mkdir -p $(MATRIX)
+	$(LIVE) $(OWN) --split held --rows 400 --models $(ASKED) -o $@
+
+$(MATRIX)/calls.parquet $(MATRIX)/calls-auto.parquet: | setup
+	@mkdir -p $(MATRIX)
+	$(LIVE) $(CALLS) --split held --rows 400 --models $(ASKED) -o $@
+
+$(MATRIX)/more-calls.parquet $(MATRIX)/more-calls-auto.parquet: | setup
+	@mkdir -p $(MATRIX)
+	$(LIVE) $(MORE_CALLS) --split held --rows 60 --models $(ASKED) -o $@
+
+$(MATRIX)/rest.parquet $(MATRIX)/rest-auto.parquet: | setup
+	@mkdir -p $(MATRIX)
+	$(LIVE) $(REST) --split held --rows 60 --models $(ASKED) -o $@
+
+specialists: $(SPECIALISTS:%=specialist-%) ## Train the specialists that ship, from their data; one: make specialist-trec
+
+specialist-%: $(ROWS)/%.jsonl
+	$(BIN)/pinnace train $< -o adapters/$* $(TRAIN_$*)

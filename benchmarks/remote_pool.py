@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/remote_pool.py [--requests 1000] [--at-once 200] [--repeats 5]
 
-Compares httpx's own pool as Pinnace used it before, `pinnace.models.http.Pool`, and aiohttp where it is
-installed. The stand-in runs in a process of its own and streams a short answer after 20 ms. Runs are
+Compares httpx's own client and pool, `pinnace.models.http.Client`, and aiohttp, whose connections that
+client has. The stand-in runs in a process of its own and streams a short answer after 20 ms. Runs are
 interleaved; what is printed is the median, with the least and the most.
 """
 
@@ -17,11 +17,12 @@ import statistics
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from multiprocessing.connection import Connection
 
 import httpx
 
-from pinnace.models.http import make_client
+from pinnace.models.http import Client, parts_of
 
 WAIT_S = 0.02
 WORDS = 8
@@ -69,30 +70,29 @@ async def timed(ask: Ask, requests: int, at_once: int) -> float:
     return time.perf_counter() - began
 
 
-def asking(client: httpx.AsyncClient) -> Ask:
-    """Ask once over httpx, and read the answer to its end."""
-
-    async def ask() -> None:
-        post = client.build_request("POST", "chat/completions", content=BODY)
-        response = await client.send(post, stream=True)
-        async for _ in response.aiter_raw():
-            pass
-        await response.aclose()
-
-    return ask
-
-
 async def httpx_own(url: str, requests: int, at_once: int) -> float:
-    """httpx's pool, with the limits that Pinnace had."""
+    """httpx's client and pool, with the limits that Pinnace had."""
     limits = httpx.Limits(max_connections=256, max_keepalive_connections=64)
     async with httpx.AsyncClient(base_url=url, limits=limits, timeout=300) as client:
-        return await timed(asking(client), requests, at_once)
+
+        async def ask() -> None:
+            async with client.stream("POST", "chat/completions", content=BODY) as response:
+                async for _ in response.aiter_raw():
+                    pass
+
+        return await timed(ask, requests, at_once)
 
 
-async def pinnace_pool(url: str, requests: int, at_once: int) -> float:
-    """Pinnace's pool over httpx."""
-    async with make_client(url, {}, connect_s=5, connections=256) as client:
-        return await timed(asking(client), requests, at_once)
+async def pinnace_client(url: str, requests: int, at_once: int) -> float:
+    """What Pinnace posts with."""
+    async with aclosing(Client(url, {}, connect_s=5, connections=256)) as client:
+
+        async def ask() -> None:
+            async with aclosing(await client.post("chat/completions", BODY, {})) as response:
+                async for _ in parts_of(response):
+                    pass
+
+        return await timed(ask, requests, at_once)
 
 
 async def aiohttp_own(url: str, requests: int, at_once: int) -> float:
@@ -111,7 +111,7 @@ async def aiohttp_own(url: str, requests: int, at_once: int) -> float:
 
 def main() -> None:
     """Run and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Compare three clients")
     parser.add_argument("--requests", type=int, default=1000)
     parser.add_argument("--at-once", type=int, default=200)
     parser.add_argument("--repeats", type=int, default=5)
@@ -120,7 +120,7 @@ def main() -> None:
     stand_in = multiprocessing.get_context("spawn").Process(target=serve, args=(theirs,), daemon=True)
     stand_in.start()
     url = f"http://127.0.0.1:{ours.recv()}/v1"
-    sides = {"httpx's pool": httpx_own, "pinnace's pool": pinnace_pool, "aiohttp": aiohttp_own}
+    sides = {"httpx's pool": httpx_own, "pinnace": pinnace_client, "aiohttp": aiohttp_own}
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(options.repeats):
         for name, side in sides.items():

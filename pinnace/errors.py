@@ -6,6 +6,9 @@
     ├── ConfigError               router.yaml is wrong: names the key, what was expected, what was got
     ├── StateError                a router state cannot be read, or does not fit this fleet
     ├── TableError                an outcome table or task file is wrong: names the row and the column
+    ├── TrainingError             a training cannot begin, or cannot go on
+    │   └── TrainingRowsError     the rows to train on are wrong: names the row and why
+    ├── MeterError                a meter of energy cannot be read
     ├── WeightsError              no source of a model's weights could be had
     │   └── HashMismatchError     what was fetched is not what was pinned
     ├── RequestError              the client's mistake; carries the OpenAI envelope's param and code
@@ -35,6 +38,18 @@ class StateError(PinnaceError):
 
 class TableError(PinnaceError):
     """An outcome table or a task file is wrong."""
+
+
+class TrainingError(PinnaceError):
+    """A training cannot begin, or cannot go on."""
+
+
+class TrainingRowsError(TrainingError):
+    """The rows to train on are wrong."""
+
+
+class MeterError(PinnaceError):
+    """A meter of energy cannot be read."""
 
 
 class WeightsError(PinnaceError):

@@ -101,9 +101,18 @@ def status_of(url: str) -> int:
 
 
 def wait_for(question, running: Running, seconds: float) -> None:
-    """Wait until `question()` is true, and fail with the log where the process ended first."""
+    """Wait until `question()` is true; fails with the log, and with what runs and waits."""
     until = time.monotonic() + seconds
     while not question():
         assert running.process.poll() is None, "\n".join(running.lines()[-30:])
-        assert time.monotonic() < until, "\n".join(running.lines()[-30:])
+        assert time.monotonic() < until, "\n".join([*running.lines()[-30:], *_standing(running)])
         time.sleep(0.2)
+
+
+def _standing(running: Running) -> list[str]:
+    told = ("pinnace_running", "pinnace_queued")
+    return [
+        line
+        for line in httpx.get(f"{running.url}/metrics", timeout=60).text.splitlines()
+        if line.startswith(told)
+    ]

@@ -27,25 +27,25 @@ def within(seconds: float) -> Request:
 async def test_what_runs_is_aborted_at_the_deadline(hold_tokens: int | None) -> None:
     slow = scripted("only", "x", fault="stall")
     began = time.monotonic()
-    cascade = cascade_of(slow, request=within(0.1))
+    cascade = cascade_of(slow, request=within(0.3))
     error = await failure(cascade, hold_tokens)
     assert isinstance(error, DeadlineExceededError)
     assert str(error) == "only: the request's deadline passed"
-    assert 0.1 <= time.monotonic() - began < 1
+    assert 0.3 <= time.monotonic() - began < 1
     assert (slow.running, slow.aborted) == (0, 1)
     assert verdicts(cascade) == [("only", "failed")]
 
 
 async def test_an_answer_that_goes_on_and_on_is_aborted_too() -> None:
     endless = scripted("only", "word " * 100_000)
-    cascade = cascade_of(endless, request=replace(within(0.1), max_tokens=10**6))
+    cascade = cascade_of(endless, request=replace(within(0.3), max_tokens=10**6))
     assert isinstance(await failure(cascade), DeadlineExceededError)
     assert endless.running == 0
 
 
 async def test_a_doubted_answer_in_hand_is_returned_at_the_deadline() -> None:
     small, large = scripted("small", "I think it is Paris.", **UNSURE), scripted("large", "x", fault="stall")
-    ran = await run(cascade_of(small, large, request=within(0.1)))
+    ran = await run(cascade_of(small, large, request=within(0.3)))
     assert (ran.text(), ran.answered.model) == ("I think it is Paris.", "small")
     assert ran.answered.why == "not escalated: large: the request's deadline passed"
     assert (len(small.requests), large.running) == (1, 0)
@@ -53,7 +53,7 @@ async def test_a_doubted_answer_in_hand_is_returned_at_the_deadline() -> None:
 
 async def test_a_draft_that_was_aborted_is_not_begun_again_after_the_deadline() -> None:
     small, large = scripted("small", "I think it is Paris.", **UNSURE), scripted("large", "x", fault="stall")
-    cascade = cascade_of(small, large, request=within(0.1))
+    cascade = cascade_of(small, large, request=within(0.3))
     assert isinstance(await failure(cascade, 2), DeadlineExceededError)
     assert len(small.requests) == 1
     assert verdicts(cascade) == [("small", "climbed"), ("large", "failed")]
@@ -62,7 +62,7 @@ async def test_a_draft_that_was_aborted_is_not_begun_again_after_the_deadline() 
 @MODES
 async def test_no_other_rung_is_tried_after_the_deadline(hold_tokens: int | None) -> None:
     first, second, spare = (scripted(name, "x", fault="stall") for name in ("first", "second", "spare"))
-    cascade = cascade_of(first, second, spare, fallbacks=1, request=within(0.05))
+    cascade = cascade_of(first, second, spare, fallbacks=1, request=within(0.3))
     assert isinstance(await failure(cascade, hold_tokens), DeadlineExceededError)
     assert [len(backend.requests) for backend in (first, second, spare)] == [1, 0, 0]
 
@@ -77,7 +77,7 @@ async def test_a_request_whose_time_is_over_before_it_runs_asks_nobody(hold_toke
 
 async def test_after_the_first_token_the_stream_ends_with_the_error() -> None:
     large = scripted("large", "one two three four", fault="stall", fault_after=3)
-    cascade = cascade_of(large, request=within(0.1))
+    cascade = cascade_of(large, request=within(0.3))
     events: list[object] = []
 
     async def read() -> None:
@@ -93,7 +93,7 @@ async def test_after_the_first_token_the_stream_ends_with_the_error() -> None:
 
 async def test_a_head_start_is_aborted_like_any_draft() -> None:
     only = scripted("only", "x", fault="stall")
-    request = within(0.1)
+    request = within(0.3)
     draft = Draft(only, asked_of(request, None, is_judged=True))
     draft.start()
     await asyncio.sleep(0.02)
@@ -128,14 +128,14 @@ async def test_retries_do_not_put_the_deadline_off(hold_tokens: int | None) -> N
         place.answer = refusing(503)
         began = time.monotonic()
         await failure(cascade_of(backend, request=within(0.3)), hold_tokens)
-        assert time.monotonic() - began < 0.45
+        assert time.monotonic() - began < 0.8
         assert backend.running == 0
 
 
 async def test_a_deadline_says_nothing_against_a_remote_server() -> None:
     async with remote(breaker={"failures": 1}) as (backend, place):
         place.answer = lambda line: line.is_left()
-        assert isinstance(await failure(cascade_of(backend, request=within(0.05))), DeadlineExceededError)
+        assert isinstance(await failure(cascade_of(backend, request=within(0.3))), DeadlineExceededError)
         assert backend.breaker_state() == "closed"
 
 
@@ -146,6 +146,6 @@ async def test_a_whole_answer_whose_count_is_late_is_an_answer(hold_tokens: int 
             yield Delta("Paris.", finish_reason="stop")
             await asyncio.Event().wait()
 
-    cascade = cascade_of(Uncounted("only"), request=within(0.05))
+    cascade = cascade_of(Uncounted("only"), request=within(0.3))
     assert [delta.text for delta in (await run(cascade, hold_tokens)).deltas] == ["Paris."]
     assert verdicts(cascade) == [("only", "accepted")]

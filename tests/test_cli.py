@@ -177,7 +177,8 @@ def test_eval_live_writes_a_table_that_can_be_fitted(pinnace: Run, folder: Path)
     assert set(table.answers["small"]) == {"There are 3 figs."}
     assert [path.name for path in folder.glob("live*")] == ["live.jsonl"]
     told = pinnace(*base, "--rows", "3", "-o", "few.parquet", "--json").json()
-    assert (told["asked"], told["mean_score"], told["failures"]) == (3, 1.0, [])
+    (small,) = told["models"]
+    assert (small["asked"], small["mean_score"], small["failures"]) == (3, 1.0, [])
 
 
 # What goes wrong, and how that is told.
@@ -239,7 +240,7 @@ def test_live_on_an_unknown_model_or_suite_is_bad_usage(pinnace: Run, folder: Pa
     (folder / "tasks" / "svamp_test.json").write_text(json.dumps(FIGS), encoding="utf-8")
     done = pinnace("eval", "live", "svamp", "--data", "tasks", "--model", "gpt", "-o", "x.jsonl")
     assert done.code == 2
-    assert "--model: expected one of small, large, got 'gpt'" in done.err
+    assert "--models: expected some of small, large, auto, got 'gpt'" in done.err
     done = pinnace("eval", "live", "swamp", "--data", "tasks", "--model", "small", "-o", "x.jsonl")
     assert done.code == 2
     assert "no suite 'swamp'" in done.err

@@ -31,7 +31,9 @@ def test_the_designs_example_is_understood(tmp_path: Path) -> None:
 @pytest.mark.parametrize("environ", [{}, LARGE])
 def test_the_router_yaml_at_the_root_is_understood(environ: dict[str, str]) -> None:
     config = load_config(ROOT / "router.yaml", environ)
-    assert len(config.fleet) + len(config.absent) == 2
+    small, *specialists = [each.name for each in config.fleet if each.backend == "vllm"]
+    assert (small, specialists) == ("smollm2-135m", ["intents", "trec", "numbers", "tool_calls"])
+    assert len(config.fleet) + len(config.absent) == 6
 
 
 @pytest.mark.parametrize(

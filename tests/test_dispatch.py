@@ -56,9 +56,11 @@ async def dispatching(
         await dispatcher.drain()
 
 
-async def serve(dispatcher: Dispatcher, model: str = "auto", hold_tokens: int | None = None) -> Answered:
+async def serve(
+    dispatcher: Dispatcher, model: str = "auto", hold_tokens: int | None = None, *, private: bool = False
+) -> Answered:
     """Route and run one request to its end."""
-    request = Request((Message("user", PROMPT),), id="r1")
+    request = Request((Message("user", PROMPT),), id="r1", private=private)
     route = await dispatcher.route(request, model)
     events: list[Event] = [
         e async for e in dispatcher.run(request, route, hold_tokens=hold_tokens, model=model)
@@ -360,3 +362,12 @@ async def test_what_a_routed_request_cost_is_told_to_the_budget(
         router.prepare(dispatcher.fleet.cards())
         answered = await serve(dispatcher, model)
     assert spent == [pytest.approx(answered.cost_usd)] * expected
+
+
+async def test_no_text_of_a_private_request_is_on_disk_whatever_is_stored(tmp_path: Path) -> None:
+    async with dispatching(tmp_path, UNSURE, store_text=True) as (dispatcher, path):
+        await serve(dispatcher, private=True)
+        row = await row_of(dispatcher, path)
+    assert (row.private, row.prompt, row.answer, row.system) == (True, None, None, None)
+    found = b"".join(file.read_bytes() for file in tmp_path.iterdir())  # noqa: ASYNC240 - all is over
+    assert b"Plughtown" not in found

@@ -10,8 +10,9 @@ import pytest
 
 from pinnace.config import Price, ScriptedMember, ScriptedReply
 from pinnace.errors import TableError
+from pinnace.eval.asker import MemberAsker
 from pinnace.eval.example import Example
-from pinnace.eval.live import partial_path, run_live
+from pinnace.eval.live import LiveRun, Settings, partial_path, run_live
 from pinnace.eval.outcome import Outcome
 from pinnace.eval.table_file import read_table
 from pinnace.models.completion import Delta, Request, TokenLogprob, Usage
@@ -40,9 +41,28 @@ def scripted(*script: ScriptedReply) -> ScriptedBackend:
     )
 
 
+async def run_one(
+    examples, backend, *, out=None, on_done=lambda outcome: None, keep_answers=False, **settings
+):
+    """A run of one member."""
+    return await run_live(
+        examples,
+        [MemberAsker(backend)],
+        Settings(**settings),
+        on_done=on_done,
+        out=out,
+        keep_answers=keep_answers,
+    )
+
+
+def summary_of(run: LiveRun):
+    (summary,) = run.summaries
+    return summary
+
+
 async def test_a_run_scores_and_prices_every_answer():
     backend = scripted(RIGHT, WRONG, LONG, CUT)
-    run = await run_live(SUMS, backend, hold_tokens=2)
+    run = await run_one(SUMS, backend, hold_tokens=2)
     assert run.table.ids == tuple(example.id for example in SUMS)
     assert run.table.models == ("toy",)
     assert run.table.splits == ("fit",) * 4
@@ -53,14 +73,14 @@ async def test_a_run_scores_and_prices_every_answer():
 
 async def test_it_asks_greedily_with_log_probabilities():
     backend = scripted(RIGHT)
-    await run_live(SUMS[:1], backend, seed=7)
+    await run_one(SUMS[:1], backend, seed=7)
     (request,) = backend.requests
     assert (request.text(), request.max_tokens, request.id) == ("What is 1 + 1?", 6, "sum-1-1")
     assert (request.temperature, request.top_logprobs, request.seed) == (0.0, 2, 7)
 
 
 async def test_the_evidence_is_of_the_whole_answer_and_of_its_first_tokens():
-    table = (await run_live(SUMS[:3], scripted(RIGHT, WRONG, LONG), hold_tokens=3)).table
+    table = (await run_one(SUMS[:3], scripted(RIGHT, WRONG, LONG), hold_tokens=3)).table
     right, _, long = table.evidence["toy"]
     assert right["prefix"] == right["whole"]
     assert right["whole"]["mean"] == pytest.approx(math.log(0.9))
@@ -71,7 +91,7 @@ async def test_the_evidence_is_of_the_whole_answer_and_of_its_first_tokens():
 
 
 async def test_the_summary_tells_failures_and_throughput():
-    summary = (await run_live(SUMS, scripted(RIGHT, WRONG, LONG, CUT))).summary
+    summary = summary_of(await run_one(SUMS, scripted(RIGHT, WRONG, LONG, CUT)))
     assert (summary.model, summary.asked, summary.resumed, summary.scored) == ("toy", 4, 0, 3)
     assert summary.mean_score == pytest.approx(1 / 3)
     assert (summary.prompt_tokens, summary.completion_tokens, summary.cut) == (15, 12, 1)
@@ -83,16 +103,16 @@ async def test_the_summary_tells_failures_and_throughput():
 
 
 async def test_a_run_of_nothing_is_an_empty_table():
-    run = await run_live([], scripted(RIGHT))
+    run = await run_one([], scripted(RIGHT))
     assert len(run.table) == 0
-    assert math.isnan(run.summary.mean_score)
+    assert math.isnan(summary_of(run).mean_score)
 
 
 @pytest.mark.parametrize("concurrency", [1, 3, 50])
 async def test_no_more_than_so_many_run_at_once(concurrency):
     running: list[int] = []
     backend = scripted(ScriptedReply(answer="It is 2", token_s=0.001))
-    await run_live(
+    await run_one(
         [sum_of(i, i) for i in range(12)],
         backend,
         concurrency=concurrency,
@@ -106,7 +126,7 @@ async def test_no_more_than_so_many_run_at_once(concurrency):
 
 async def test_a_finished_run_leaves_its_table_alone(tmp_path):
     out = tmp_path / "runs" / "toy.parquet"
-    run = await run_live(SUMS[:3], scripted(RIGHT, WRONG, LONG), out=out, keep_answers=True)
+    run = await run_one(SUMS[:3], scripted(RIGHT, WRONG, LONG), out=out, keep_answers=True)
     assert [path.name for path in out.parent.iterdir()] == ["toy.parquet"]
     written = read_table(out)
     assert repr(written.columns()) == repr(run.table.columns())
@@ -115,15 +135,15 @@ async def test_a_finished_run_leaves_its_table_alone(tmp_path):
 
 async def test_after_failures_only_the_failed_are_asked_again(tmp_path):
     out = tmp_path / "toy.jsonl"
-    first = await run_live(SUMS, scripted(RIGHT, WRONG, LONG, CUT), out=out)
+    first = await run_one(SUMS, scripted(RIGHT, WRONG, LONG, CUT), out=out)
     assert np.isnan(read_table(out).scores[3, 0])
-    assert len(first.summary.failures) == 1
+    assert len(summary_of(first).failures) == 1
     assert partial_path(out).exists()
     backend, done = scripted(WHOLE), []
-    second = await run_live(SUMS, backend, out=out, on_done=lambda outcome: done.append(outcome.id))
+    second = await run_one(SUMS, backend, out=out, on_done=lambda outcome: done.append(outcome.id))
     assert [request.id for request in backend.requests] == ["sum-4-4"]
     assert done == [example.id for example in SUMS]
-    assert (second.summary.resumed, second.summary.completion_tokens) == (3, 3)
+    assert (summary_of(second).resumed, summary_of(second).completion_tokens) == (3, 3)
     np.testing.assert_equal(second.table.scores, [[1.0], [0.0], [0.0], [1.0]])
     assert second.table.evidence["toy"][:3] == first.table.evidence["toy"][:3]
     assert not partial_path(out).exists()
@@ -138,7 +158,7 @@ async def test_a_stopped_run_goes_on_where_it_was(tmp_path):
         if outcome.id == "sum-2-2":
             second_done.set()
 
-    task = asyncio.create_task(run_live(SUMS[:3], stalled, concurrency=1, out=out, on_done=note))
+    task = asyncio.create_task(run_one(SUMS[:3], stalled, concurrency=1, out=out, on_done=note))
     await second_done.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -148,41 +168,41 @@ async def test_a_stopped_run_goes_on_where_it_was(tmp_path):
     with partial_path(out).open("ab") as file:
         file.write(b'{"id": "sum-3-3", "sco')
     backend = scripted(LONG)
-    run = await run_live(SUMS[:3], backend, out=out)
+    run = await run_one(SUMS[:3], backend, out=out)
     assert [request.id for request in backend.requests] == ["sum-3-3"]
     np.testing.assert_equal(run.table.scores, [[1.0], [0.0], [0.0]])
 
 
 async def test_rows_taken_over_are_scored_by_the_rules_as_they_are_now(tmp_path):
     out = tmp_path / "toy.jsonl"
-    await run_live([SUMS[1], SUMS[3]], scripted(WRONG, CUT), out=out)
+    await run_one([SUMS[1], SUMS[3]], scripted(WRONG, CUT), out=out)
     five = Example("sum-2-2", "sums", SUMS[1].prompt, "5", "number", (), 6, "fit", SUMS[1].question)
-    run = await run_live([five], scripted(RIGHT), out=out)
+    run = await run_one([five], scripted(RIGHT), out=out)
     assert run.table.scores.item() == 1.0
 
 
 async def test_an_unfinished_run_with_other_settings_is_refused(tmp_path):
     out = tmp_path / "toy.jsonl"
-    await run_live(SUMS, scripted(RIGHT, WRONG, LONG, CUT), out=out, hold_tokens=16)
+    await run_one(SUMS, scripted(RIGHT, WRONG, LONG, CUT), out=out, hold_tokens=16)
     with pytest.raises(TableError, match="unfinished run with other settings"):
-        await run_live(SUMS, scripted(WHOLE), out=out, hold_tokens=8)
+        await run_one(SUMS, scripted(WHOLE), out=out, hold_tokens=8)
 
 
 @pytest.mark.parametrize("line", [b"nope", b"[1, 2]", b'{"id": "x"}', b'{"score": 1, "cost": 1, "x": 2}'])
 async def test_a_broken_partial_file_is_refused(tmp_path, line):
     out = tmp_path / "toy.jsonl"
-    await run_live(SUMS, scripted(RIGHT, WRONG, LONG, CUT), out=out)
+    await run_one(SUMS, scripted(RIGHT, WRONG, LONG, CUT), out=out)
     partial_path(out).write_bytes(partial_path(out).read_bytes() + line + b"\n")
     with pytest.raises(TableError, match=r"partial\.jsonl: expected"):
-        await run_live(SUMS, scripted(WHOLE), out=out)
+        await run_one(SUMS, scripted(WHOLE), out=out)
 
 
 async def test_what_cannot_end_well_is_refused_before_anything_is_asked(tmp_path):
     backend = scripted(RIGHT)
     with pytest.raises(TableError, match="expected a name that ends in"):
-        await run_live(SUMS, backend, out=tmp_path / "toy.xlsx")
+        await run_one(SUMS, backend, out=tmp_path / "toy.xlsx")
     with pytest.raises(TableError, match="got one twice"):
-        await run_live([SUMS[0], SUMS[0]], backend)
+        await run_one([SUMS[0], SUMS[0]], backend)
     assert backend.requests == []
 
 
@@ -204,7 +224,7 @@ class TerseBackend:
 
 async def test_an_answer_without_log_probabilities_has_no_features():
     backend = TerseBackend(Delta("It is 2"), Delta(finish_reason="stop", usage=Usage(5, 3)))
-    table = (await run_live(SUMS[:1], backend)).table
+    table = (await run_one(SUMS[:1], backend)).table
     evidence = table.evidence["toy"][0]
     assert evidence == {"whole": None, "prefix": None, "completion_tokens": 3, "prompt_tokens": 5}
     assert (table.scores.item(), table.costs.item()) == (1.0, 11.0)
@@ -213,7 +233,7 @@ async def test_an_answer_without_log_probabilities_has_no_features():
 async def test_an_answer_without_usage_has_no_cost(tmp_path):
     token = TokenLogprob("2", -0.1, (("2", -0.1), ("3", -2.5)))
     backend = TerseBackend(Delta("2", logprobs=(token,), finish_reason="stop"))
-    table = (await run_live(SUMS[:1], backend, out=tmp_path / "t.jsonl")).table
+    table = (await run_one(SUMS[:1], backend, out=tmp_path / "t.jsonl")).table
     assert math.isnan(table.costs.item())
     whole = table.evidence["toy"][0]["whole"]
     assert whole == evidence_of([token], "stop").as_dict()
@@ -221,9 +241,9 @@ async def test_an_answer_without_usage_has_no_cost(tmp_path):
 
 
 async def test_an_answer_that_just_ends_is_a_failure():
-    run = await run_live(SUMS[:1], TerseBackend(Delta("It is 2")))
+    run = await run_one(SUMS[:1], TerseBackend(Delta("It is 2")))
     assert math.isnan(run.table.scores.item())
-    assert run.summary.failures == (
+    assert summary_of(run).failures == (
         ("sum-1-1", "BackendError: toy: the answer ended without a finish reason"),
     )
 
@@ -234,6 +254,6 @@ async def test_a_fault_in_the_callback_stops_the_run():
 
     backend = scripted(ScriptedReply(answer="It is 2", token_s=0.001))
     with pytest.raises(ExceptionGroup) as caught:
-        await run_live(SUMS, backend, on_done=complain)
+        await run_one(SUMS, backend, on_done=complain)
     assert caught.group_contains(RuntimeError, match="the bar is broken")
     assert backend.running == 0

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinnace.errors import TableError
-from pinnace.eval.choice_sets import can_stand_alone
 from pinnace.eval.example import half_of, sample
+from pinnace.eval.open_questions import can_stand_alone
 from pinnace.eval.scoring import score
-from pinnace.eval.suites import SUITES, read_suite
+from pinnace.eval.suites import read_suite, suite_names
 
 TASKS = Path(__file__).parents[2] / "shared" / "data" / "tasks"
 
@@ -178,29 +178,34 @@ def test_sums_are_right_and_the_same_every_time(folder):
 @pytest.mark.parametrize(
     ("suite", "file", "content", "message"),
     [
-        ("gsm8k", "gsm8k_train.jsonl", "{}\n", "row 1: answer: expected text, got None"),
+        ("gsm8k", "gsm8k_train.jsonl", "{}\n", "row 1: question: expected text, got None"),
         ("gsm8k", "gsm8k_train.jsonl", lines(SUM) + "oh\n", "row 2: expected JSON, got 'oh'"),
         ("gsm8k", "gsm8k_train.jsonl", "[]\n", "row 1: expected a JSON object, got []"),
-        ("gsm8k", "gsm8k_train.jsonl", '{"answer": "7"}\n', "row 1: answer: expected a number after '####'"),
+        (
+            "gsm8k",
+            "gsm8k_train.jsonl",
+            '{"question": "Q", "answer": "7"}\n',
+            "row 1: answer: expected text that matches '.*####",
+        ),
         ("svamp", "svamp_test.json", "{}", "expected a JSON list, got dict"),
         ("svamp", "svamp_test.json", "[", "the file: expected JSON"),
         (
             "arc_challenge",
             "arc_challenge_arc_val.json",
             lines(arc("Q?", ["x"], "C")),
-            "row 1: answerKey: expected",
+            "row 1: answerKey: expected one of the 1 options, got 'C'",
         ),
         (
             "arc_challenge",
             "arc_challenge_arc_val.json",
-            '{"choices": []}',
-            "choices.text: expected a list of texts",
+            '{"question": "Q?", "choices": {"text": [1]}, "answerKey": "A"}',
+            "choices.text: expected a list of texts, got [1]",
         ),
         (
             "arc_easy",
             "arc-easy_test.json",
             '[{"instruction": "?"}]',
-            "row 1: instruction: expected a question",
+            "row 1: instruction: expected text that matches 'Please choose",
         ),
         (
             "arc_easy",
@@ -212,11 +217,16 @@ def test_sums_are_right_and_the_same_every_time(folder):
             "mmlu",
             "mmlu_train4000.jsonl",
             lines(MMLU | {"response": "port"}),
-            "row 1: response: expected a letter",
+            "row 1: response: expected text that matches '^([A-D])'",
         ),
-        ("boolq", "boolq_test.json", json.dumps([BOOLQ | {"answer": "yes"}]), "row 1: instruction: expected"),
-        ("trec", "trec_train.txt", "WHO:are you ?\n", "row 1: line: expected LABEL:question"),
-        ("trec", "trec_test.txt", "HUM:ind\n", "row 1: line: expected LABEL:question"),
+        (
+            "boolq",
+            "boolq_test.json",
+            json.dumps([BOOLQ | {"answer": "yes"}]),
+            "row 1: answer: expected one of ['true', 'false']",
+        ),
+        ("trec", "trec_train.txt", "WHO:are you ?\n", "row 1: line: expected one of ['ABBR', "),
+        ("trec", "trec_test.txt", "HUM:ind\n", "row 1: line: expected text that matches '^[A-Z]+:"),
         ("clinc_oos", "clinc150_data_full.json", "{}", "oos_train: expected a list of [text, label] pairs"),
         (
             "clinc_oos",
@@ -228,7 +238,7 @@ def test_sums_are_right_and_the_same_every_time(folder):
             "mt_bench",
             "mt_bench_question.jsonl",
             '{"turns": []}',
-            "row 1: turns: expected a list of texts, got []",
+            "row 1: turns.0: expected text, got None",
         ),
     ],
 )
@@ -246,7 +256,7 @@ def test_what_is_not_there_is_named(folder, tmp_path):
         read_suite("boolq", folder)
     with pytest.raises(TableError, match="expected a folder of task files"):
         read_suite("boolq", tmp_path / "none")
-    with pytest.raises(TableError, match="no suite 'golf'; there are: gsm8k, svamp"):
+    with pytest.raises(TableError, match=r"no suite 'golf'; there are: arc_challenge, .*, trec, or a \.yaml"):
         read_suite("golf", folder)
     (folder / "svamp_test.json").write_bytes(b'["\xff"]')
     with pytest.raises(TableError, match="expected utf-8 text"):
@@ -269,10 +279,11 @@ def test_all_forms_of_a_question_fall_into_the_same_half(text):
 
 
 @pytest.mark.skipif(not TASKS.is_dir(), reason="the development data is not beside this checkout")
-@pytest.mark.parametrize("name", SUITES)
+@pytest.mark.parametrize("name", suite_names())
 def test_the_published_files_read(name):
     examples = read_suite(name, TASKS)
     assert len({example.id for example in examples}) == len(examples) >= 80
-    golds = {score(e.rule, e.expected, e.expected, e.choices) for e in examples if e.rule != "none"}
-    assert golds <= {1.0}
-    assert {example.split for example in examples} == ({"fit"} if name == "basic_facts" else {"fit", "held"})
+    told = [e for e in examples if e.rule not in ("none", "calls", "code")][:1000]
+    assert {score(e.rule, e.expected, e.expected, e.choices) for e in told} <= {1.0}
+    splits = {"fit"} if name == "basic_facts" else {"held"} if name.startswith("bfcl") else {"fit", "held"}
+    assert {example.split for example in examples} == splits

@@ -12,7 +12,7 @@ from test_state import assert_same
 
 from pinnace.config import Policy
 from pinnace.errors import TableError
-from pinnace.eval.fitting import fit_table, task_means
+from pinnace.eval.fitting import fit_apart, fit_table, task_means
 from pinnace.eval.table import OutcomeTable
 from pinnace.models.card import card_of
 from pinnace.models.completion import Message, Request, TokenLogprob
@@ -66,6 +66,22 @@ def entry_of(chance: float) -> dict[str, Any]:
 
 def fitted(table: OutcomeTable, *, clusters: int = 2, seed: int = 0) -> RouterState:
     return fit_table(table, EMBEDDER, clusters=clusters, hold_tokens=2, seed=seed, sources=["made up"])
+
+
+def test_a_task_apart_has_clusters_of_its_own() -> None:
+    table = table_of(300)
+    found = fit_apart(table, EMBEDDER, clusters=2, hold_tokens=2, apart=["sums"])
+    plain = fit_table(
+        table.take([i for i, t in enumerate(table.tasks) if t != "sums"]), EMBEDDER, clusters=2, hold_tokens=2
+    )
+    kept = len(plain.clusters.centroids)
+    np.testing.assert_array_equal(found.state.clusters.centroids[:kept], plain.clusters.centroids)
+    assert len(found.state.clusters.centroids) > kept
+    members = np.argmax(EMBEDDER.embed(table.prompts) @ found.state.clusters.centroids.T, axis=1)
+    is_sum = np.array(table.tasks) == "sums"
+    assert ((members >= kept) == is_sum).mean() > 0.95
+    assert np.isnan(found.confidences[:, 1]).all()
+    assert not np.isnan(found.confidences[:, 0]).any()
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +215,9 @@ def test_what_was_not_run_is_passed_over() -> None:
     scores[::2, 1] = np.nan
     state = fitted(replace(table, scores=scores))
     assert np.isfinite(state.quality).all()
-    assert state.overall[1, 0] == pytest.approx(np.nanmean(scores[:, 1]))
+    members = np.argmax(EMBEDDER.embed(table.prompts) @ state.clusters.centroids.T, axis=1)
+    means = [np.nanmean(scores[members == each, 1]) for each in set(members.tolist())]
+    assert state.overall[1, 0] == pytest.approx(np.mean(means))
 
 
 def test_it_comes_back_from_disk_and_judges_the_same(state: RouterState, tmp_path: Path) -> None:

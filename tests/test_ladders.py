@@ -1,5 +1,7 @@
 """Ladders in arrays are those that `plan_route` makes one by one."""
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,13 +21,18 @@ def padded(spread: tuple[float, ...]) -> np.ndarray:
 def told(prospects: list[Prospect]) -> list[Prospect]:
     """The prospects with spreads of one length."""
     spreads = [tuple(padded(p.confidences).tolist()) if p.confidences else () for p in prospects]
-    return [Prospect(p.model, p.quality, p.cost_usd, s) for p, s in zip(prospects, spreads, strict=True)]
+    return [replace(p, confidences=s) for p, s in zip(prospects, spreads, strict=True)]
 
 
-@given(st.lists(prospects_of().map(told), min_size=1, max_size=4), st.lists(rates, min_size=4, max_size=4))
+@given(
+    st.lists(prospects_of().map(told), min_size=1, max_size=4),
+    st.lists(rates, min_size=4, max_size=4),
+    st.lists(st.sampled_from([0.0, 0.0, 0.5, 0.9, 1.0]), min_size=5, max_size=5),
+)
 def test_many_ladders_are_those_of_each_request_alone(
-    requests: list[list[Prospect]], all_rates: list[float]
+    requests: list[list[Prospect]], all_rates: list[float], least: list[float]
 ) -> None:
+    requests = [[replace(p, least_bar=least[int(p.model[1:])]) for p in each] for each in requests]
     names = tuple(f"m{i}" for i in range(5))
     n = len(requests)
     quality, usd = np.zeros((n, 5)), np.zeros((n, 5))
@@ -34,7 +41,7 @@ def test_many_ladders_are_those_of_each_request_alone(
         for at, prospect in enumerate(prospects):
             quality[row, at], usd[row, at] = prospect.quality, prospect.cost_usd
             spreads[row, at], capable[row, at] = padded(prospect.confidences), True
-    found = plan_ladders(names, quality, usd, spreads, capable, np.array(all_rates[:n]))
+    found = plan_ladders(names, quality, usd, spreads, capable, np.array(all_rates[:n]), np.array(least))
     for row, prospects in enumerate(requests):
         ladder = [r for r in plan_route(prospects, all_rates[row]).rungs if not r.is_fallback]
         assert names[found.first[row]] == ladder[0].model

@@ -16,11 +16,14 @@ from pinnace.router.ledger import Ledger, read_ledger
 from pinnace.router.ledger_feedback import CREATE_FEEDBACK, INSERT_FEEDBACK, Feedback, read_feedback
 from pinnace.router.ledger_row import LedgerRow
 
+LATER = ("key", "joules", "joules_source", "private", "system")
+"""Columns that the first version did not have."""
+
 
 def first_version(ledger_path: Path) -> None:
     """A ledger as version 1 wrote it, with one row."""
     ledger_path.parent.mkdir()
-    columns = [field.name for field in fields(LedgerRow) if field.name != "key"]
+    columns = [field.name for field in fields(LedgerRow) if field.name not in LATER]
     with closing(sqlite3.connect(ledger_path)) as database:
         database.execute("PRAGMA journal_mode=WAL")
         database.execute(f"CREATE TABLE requests ({', '.join(columns)})")
@@ -48,7 +51,7 @@ def test_a_ledger_of_the_first_version_is_upgraded_in_place(ledger_path: Path) -
         ledger.stop()
     assert (read_ledger(ledger_path), len(read_feedback(ledger_path)[ROW.request_id])) == ([ROW] * 3, 2)
     with closing(sqlite3.connect(ledger_path)) as database:
-        assert database.execute("PRAGMA user_version").fetchone() == (3,)
+        assert database.execute("PRAGMA user_version").fetchone() == (5,)
 
 
 def second_version(ledger_path: Path) -> None:
@@ -79,11 +82,36 @@ def test_a_ledger_of_the_second_version_is_upgraded_in_place_and_loses_nothing(l
     assert Ledger(ledger_path).spent_by_key()["alice"][0] == pytest.approx(2 * ROW.cost_usd)
 
 
+def third_version(ledger_path: Path) -> None:
+    """A ledger as version 3 wrote it, with one row."""
+    second_version(ledger_path)
+    with closing(sqlite3.connect(ledger_path)) as database:
+        database.execute("ALTER TABLE requests ADD COLUMN key DEFAULT 'alice'")
+        database.execute("PRAGMA user_version=3")
+        database.commit()
+
+
+def test_a_ledger_of_the_third_version_is_upgraded_in_place_and_knows_no_joules_of_old_rows(
+    ledger_path: Path,
+) -> None:
+    third_version(ledger_path)
+    old = replace(ROW, key="alice")
+    assert read_ledger(ledger_path) == [old]
+    new = replace(ROW, joules=2.5, joules_source="large: measured: rapl")
+    for _ in range(2):
+        ledger = Ledger(ledger_path)
+        ledger.start()
+        ledger.add(new)
+        ledger.stop()
+        assert ledger.dropped == 0
+    assert read_ledger(ledger_path) == [old, new, new]
+
+
 def test_an_upgrade_that_breaks_off_leaves_the_ledger_as_it_was(
     ledger_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     second_version(ledger_path)
-    monkeypatch.setattr(module, "_ADD_KEY", "ALTER TABLE nowhere ADD COLUMN key")
+    monkeypatch.setattr(module, "_ADD", "ALTER TABLE nowhere ADD COLUMN {column}")
     with pytest.raises(ConfigError, match="cannot be opened"):
         Ledger(ledger_path).start()
     with closing(sqlite3.connect(ledger_path)) as database:
@@ -110,6 +138,6 @@ def test_another_version_is_refused(ledger_path: Path) -> None:
     with closing(sqlite3.connect(ledger_path)) as database:
         database.execute("PRAGMA user_version=7")
     with pytest.raises(
-        ConfigError, match=re.escape(f"ledger.path: {str(ledger_path)!r} is of version 7, expected 3")
+        ConfigError, match=re.escape(f"ledger.path: {str(ledger_path)!r} is of version 7, expected 5")
     ):
         Ledger(ledger_path).start()

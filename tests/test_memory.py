@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from pinnace.config import VllmMember
 from pinnace.models import memory
-from pinnace.models.memory import OVERHEAD_MIB, free_mib, needed_mib, why_no_room
+from pinnace.models.memory import OVERHEAD_MIB, free_mib, needed_mib, slot_mib, why_no_room
 
 
 def test_what_is_free_is_the_least_of_machine_and_group(tmp_path: Path) -> None:
@@ -27,6 +29,16 @@ def test_an_engine_takes_its_weights_its_cache_and_itself(tmp_path: Path) -> Non
     assert needed_mib(tmp_path, 256) == 3 + 256 + OVERHEAD_MIB
 
 
+def test_an_adapters_place_takes_both_factors_of_every_linear_layer(tmp_path: Path) -> None:
+    weights = {
+        "model.embed_tokens.weight": np.zeros((9000, 8), np.float32),
+        "model.layers.0.mlp.up_proj.weight": np.zeros((3000, 1000), np.float32),
+        "model.layers.0.input_layernorm.weight": np.zeros(1000, np.float32),
+    }
+    save_file(weights, str(tmp_path / "model.safetensors"))
+    assert slot_mib(tmp_path, 512) == 4  # 512 x (3000 + 1000) numbers of 2 bytes are 3.9 MiB
+
+
 async def test_an_engine_that_does_not_fit_says_how_much_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -36,9 +48,11 @@ async def test_an_engine_that_does_not_fit_says_how_much_is_missing(
     monkeypatch.setattr(memory, "_is_on_cpu", lambda: True)
     monkeypatch.setattr(memory, "free_mib", lambda: 100)
     needed = 1 + 1024 + OVERHEAD_MIB
-    assert await why_no_room([member]) == f"takes about {needed} MiB beside what runs, and 100 MiB are free"
+    assert (
+        await why_no_room([(member, 0)]) == f"takes about {needed} MiB beside what runs, and 100 MiB are free"
+    )
     monkeypatch.setattr(memory, "free_mib", lambda: 10**6)
-    assert await why_no_room([member]) is None
+    assert await why_no_room([(member, 0)]) is None
     monkeypatch.setattr(memory, "free_mib", lambda: None)
-    assert await why_no_room([member]) is None
+    assert await why_no_room([(member, 0)]) is None
     assert await why_no_room([]) is None

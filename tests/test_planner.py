@@ -9,7 +9,7 @@ from router_fixtures import calibration_rows, small_state
 from test_router import LARGE, SMALL, card
 
 from pinnace.config import AnyPolicy, BudgetPolicy, FloorPolicy, Policy
-from pinnace.router.known import Known, large_of
+from pinnace.router.known import Known
 from pinnace.router.planner import CHEAPEST, Planner, make_planner
 from pinnace.router.policy import exchange_rate
 from pinnace.router.state import RouterState
@@ -98,4 +98,13 @@ def test_a_budget_that_nothing_can_meet_is_warned_of(caplog: pytest.LogCaptureFi
 
 
 def test_the_large_model_is_the_dearest() -> None:
-    assert large_of([LARGE, SMALL, card("middle", 10)]) == 0
+    assert Known(small_state()).large([LARGE, SMALL, card("middle", 10)]) == 0
+
+
+def test_of_equally_dear_models_the_large_one_is_the_best() -> None:
+    """A fleet of a base and its specialists: which of them stands last in `router.yaml` says nothing."""
+    state = small_state()
+    by_quality = [state.models[i] for i in np.argsort(-state.overall[:, 0])]
+    for names in (by_quality, by_quality[::-1]):
+        cards = [card(name, 1) for name in names]
+        assert cards[Known(state).large(cards)].name == by_quality[0]

@@ -1,5 +1,7 @@
 """The policy: what it chooses is the best that there is, and changes with its one dial as promised."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -189,9 +191,29 @@ def test_without_a_gate_a_model_is_never_a_rung_to_climb_from() -> None:
     assert plan.rungs == (Rung("large"), Rung("small", is_fallback=True))
 
 
+def test_below_its_least_bar_no_answer_stands_where_a_dearer_model_can_answer() -> None:
+    sure = Prospect("small", 0.9, 0.0001, (0.85, 0.95), least_bar=0.9)
+    plan = plan_route([sure, LARGE], rate=20)
+    assert plan.rungs == (Rung("small", 0.9), Rung("large"))
+    assert plan_route([replace(sure, least_bar=0.5), LARGE], rate=20).rungs[0] == Rung("small", 0.7)
+    assert plan_route([replace(sure, least_bar=0.96), LARGE], rate=20).rungs[0] == Rung("large")
+    assert plan_route([sure], rate=20).rungs == (Rung("small"),)
+    worse = Prospect("dear", 0.02, 0.01)
+    assert plan_route([sure, worse], rate=20).rungs[0] == Rung("small")
+
+
 def test_equal_models_are_not_climbed() -> None:
     plan = plan_route([Prospect("a", 0.5, 0.001, (0.5, 0.5)), Prospect("b", 0.5, 0.001, (0.5, 0.5))], rate=1)
     assert len(ladder_of(plan)) == 1
+
+
+def test_among_models_of_one_price_the_reason_speaks_of_no_cheaper_one() -> None:
+    doubted = Prospect("a", 0.2, 0.001, (0.1, 0.3))
+    plan = plan_route([doubted, Prospect("b", 0.8, 0.001, (0.8, 0.8)), Prospect("c", 0.1, 0.001)], rate=1)
+    assert (plan.strategy, plan.rungs[0].model) == ("single", "b")
+    assert plan.why == "b is expected to answer best of models that cost the same"
+    cheaper = plan_route([doubted, Prospect("d", 0.8, 0.002)], rate=1)
+    assert cheaper.why.startswith("a cheaper model would nearly always be doubted")
 
 
 def test_one_capable_model_is_the_route() -> None:

@@ -38,6 +38,7 @@ from pinnace.router.ledger import read_ledger
 pytestmark = pytest.mark.real
 
 FRANCE = [{"role": "user", "content": "What is the capital of France?"}]
+LOCAL = {each.name for each in load_config(ROOT / "router.yaml", {}).fleet if each.backend == "vllm"}
 LOG_LINE = re.compile(r"^\d{4}-\d\d-\d\d .+|^\(?\w+.* (INFO|WARNING|ERROR) .+|^\[W\d+ .+|^\s*$")
 
 
@@ -134,7 +135,7 @@ def test_forty_questions_are_accepted_and_escalated_and_the_accounts_agree(
     for body in escalated:
         row = ledger_of(server)[body["id"]]
         spent = [attempt["cost_usd"] for attempt in json.loads(row.attempts)]
-        assert len(spent) == 2
+        assert len(spent) == body["pinnace"]["route"].count(">") + 1 >= 2
         assert min(spent) > 0
         assert row.cost_usd == pytest.approx(sum(spent))
 
@@ -148,11 +149,11 @@ def test_no_request_is_lost_when_the_large_model_dies_in_the_middle(server, clie
     answers = [each.result() for each in asked]
     assert len(answers) == 40
     check_accounts(server, answers)
-    assert set(answerers(asked)) == {"large", "smollm2-135m"}
+    assert {"large", "smollm2-135m"} <= set(answerers(asked)) <= {"large", *LOCAL}
     told = [
         body["pinnace"]["why"]
         for headers, body in answers
-        if headers["x-pinnace-model"] == "smollm2-135m" and "large" in body["pinnace"]["route"]
+        if headers["x-pinnace-model"] in LOCAL and "large" in body["pinnace"]["route"]
     ]
     assert told
     assert all(why.startswith("not escalated: large: ") for why in told)

@@ -91,10 +91,10 @@ def test_a_killed_engine_comes_back_and_its_requests_climb_or_are_refused(server
     descriptors = psutil.Process(server.process.pid).num_fds()
     with ThreadPoolExecutor(4) as pool:
         pinned = [pool.submit(ask_long, server) for _ in range(2)]
-        wait_for(lambda: runs(server, 2), server, 10)
+        wait_for(lambda: runs(server, 2), server, 60)
         time.sleep(1)  # in the engine by now
         engine.kill()
-        wait_for(lambda: state_of(server) == "restarting", server, 10)
+        wait_for(lambda: state_of(server) == "restarting", server, 60)
         refused = ask(server, "What is the capital of France?")
         routed = ask(server, "What is the capital of France?", model="auto")
         for each in [*(future.result() for future in pinned), refused]:
@@ -123,7 +123,7 @@ def test_a_request_that_kills_the_engine_twice_is_refused(server: Running) -> No
         engine = engine_of(server)
         with ThreadPoolExecutor(1) as pool:
             asked = pool.submit(ask_long, server, "poison: " + LONG)
-            wait_for(lambda: runs(server, 1), server, 10)
+            wait_for(lambda: runs(server, 1), server, 60)
             time.sleep(1)
             engine.kill()
             assert asked.result().status_code == 503
@@ -141,7 +141,7 @@ def test_sigterm_to_the_whole_group_lets_what_runs_finish_and_leaves_nothing(ser
     everybody = psutil.Process(server.process.pid).children(recursive=True)
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(ask_long, server, max_tokens=600)
-        wait_for(lambda: runs(server, 1), server, 10)
+        wait_for(lambda: runs(server, 1), server, 60)
         time.sleep(1)
         os.killpg(server.process.pid, signal.SIGTERM)
         answer = asked.result()

@@ -56,4 +56,4 @@ def test_every_endpoint_answers_and_what_it_answered_can_be_rated(server: Runnin
     likeness = [sum(a * b for a, b in zip(cat, other, strict=True)) for other in (kitten, law)]
     assert likeness[0] > 0.5 > likeness[1]
     ledger = Path(server.folder) / ".pinnace" / "ledger.sqlite"
-    wait_for(lambda: set(read_feedback(ledger)) == {text.id, response.id}, server, 10)
+    wait_for(lambda: set(read_feedback(ledger)) == {text.id, response.id}, server, 60)

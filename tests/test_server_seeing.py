@@ -13,7 +13,6 @@ from test_server_health import chat, metrics_of
 from test_supervisor import Engine
 
 from pinnace.config import Energy, ScriptedMember
-from pinnace.models.completion import Usage
 from pinnace.models.gated import GatedBackend
 from pinnace.models.places import Places
 from pinnace.models.supervisor import Supervisor
@@ -22,7 +21,6 @@ from pinnace.router.embedding_queue import EmbeddingQueue
 from pinnace.server.logs import JsonLine
 from pinnace.server.loop_lag import watching_the_loop
 from pinnace.server.metrics import Metrics
-from pinnace.server.metrics_read import joules_of
 from pinnace.server.tally import Tally
 
 CHAT = "/v1/chat/completions"
@@ -99,12 +97,8 @@ async def test_energy_is_counted_where_it_is_declared_and_nowhere_else() -> None
         seen = await metrics_of(place)
     words = sum(len(str(turn["content"]).split()) for turn in ASK)
     assert seen["pinnace_estimated_joules_total", "metered"] == pytest.approx((words * 100 + 3 * 400) / 1000)
-    assert seen["pinnace_energy_source_info", "metered", "a watt meter, 2026-11-01"] == 1
+    assert seen["pinnace_energy_source_info", "metered", "declared: a watt meter, 2026-11-01"] == 1
     assert not any("other" in key for key in seen if "joules" in key[0] or "energy" in key[0])
-
-
-def test_energy_of_nobody_is_none() -> None:
-    assert joules_of(None, Usage(1, 1)) is None
 
 
 class Remote:

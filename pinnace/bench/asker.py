@@ -205,7 +205,7 @@ async def _ask(
         asked = time.perf_counter()
         async with asyncio.timeout(flow.leaves_after_s):
             answer = await line.ask(head, next(bodies))
-    except (BackendUnavailableError, OSError, TimeoutError):
+    except (BackendUnavailableError, OSError):
         if line is not None:
             line.close()
         told.append(Told(asked - began, LOST, time.perf_counter() - asked, None, 0, False, None))

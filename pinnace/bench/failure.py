@@ -15,7 +15,7 @@ from pinnace.bench.asker import Flow, Told
 from pinnace.bench.asking import ask_one, latencies_ms, p50, p99
 from pinnace.bench.processes import asking, standing_in
 from pinnace.bench.prompts import varied_prompts
-from pinnace.bench.scripts import INSTANT, document, scripted
+from pinnace.bench.scripts import INSTANT, document, remote, scripted
 from pinnace.bench.served import served
 from pinnace.bench.trial import Bars, Figures, Trial, Watch, in_turn, repeated
 from pinnace.bench.worker import Worker
@@ -78,21 +78,14 @@ def figures(side: str, told: Sequence[Told], attempts: int) -> Figures:
 
 
 def _document(port: int, scratch: Path, side: str) -> dict[str, Any]:
-    remote: dict[str, Any] = {
-        "name": REMOTE,
-        "backend": "openai",
-        "base_url": f"http://127.0.0.1:{port}/v1",
-        "model": "fixed",
-        "price": {"input": 1, "output": 4},
-    }
-    if side == "unbroken":
-        remote["breaker"] = {"failures": NEVER}
+    breaker = {"breaker": {"failures": NEVER}} if side == "unbroken" else {}
+    failing = remote(REMOTE, port, price={"input": 1, "output": 4}, **breaker)
     router: Mapping[str, Any] = {
         "embedder": HASHING,
         "state": str(scratch / "state"),
         "policy": {"mode": "tradeoff", "alpha": 1.0},
     }
-    return document([scripted(INSTANT, 1), remote], scratch, router=router)
+    return document([scripted(INSTANT, 1), failing], scratch, router=router)
 
 
 def preferring_remote() -> Any:
@@ -113,4 +106,4 @@ def preferring_remote() -> Any:
     def provenance(metrics: Mapping[str, float]) -> Provenance:
         return Provenance("", "", embedder.name, ROWS, "0" * 64, 0, {}, metrics)
 
-    return fit_state(rows, provenance, k=4, hold_tokens=16)
+    return fit_state(rows, provenance, k=4, hold_tokens=16).state

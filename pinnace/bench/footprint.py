@@ -4,7 +4,6 @@ Read from `/proc`: memory without a file behind it, so that what the kernel cach
 """
 
 import importlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,11 +20,6 @@ class Footprint:
     descendants_mib: float
     files: int
 
-    @property
-    def mib(self) -> float:
-        """All of them."""
-        return self.server_mib + self.descendants_mib
-
 
 def footprint_of(pid: int) -> Footprint:
     """What the process `pid` and its descendants hold now; who ends meanwhile counts for nothing.
@@ -35,14 +29,10 @@ def footprint_of(pid: int) -> Footprint:
     own = _held(pid)
     if own is None:
         raise ProcessLookupError(f"no process {pid}")
-    others = [found for each in _descendants(pid) if (found := _held(each)) is not None]
-    return Footprint(own[0], sum(mib for mib, _ in others), own[1] + sum(files for _, files in others))
-
-
-def _descendants(pid: int) -> Iterator[int]:
     psutil: Any = importlib.import_module("psutil")
-    for process in psutil.Process(pid).children(recursive=True):
-        yield int(process.pid)
+    family = psutil.Process(pid).children(recursive=True)
+    others = [found for each in family if (found := _held(each.pid)) is not None]
+    return Footprint(own[0], sum(mib for mib, _ in others), own[1] + sum(files for _, files in others))
 
 
 def _held(pid: int) -> tuple[float, int] | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from pinnace.bench.asker import Flow, Told
 from pinnace.bench.asking import ask_one, latencies_ms, p50, p99
 from pinnace.bench.processes import asking, standing_in
-from pinnace.bench.scripts import document
+from pinnace.bench.scripts import document, remote
 from pinnace.bench.served import HOST, Server, listening, served
 from pinnace.bench.trial import Bars, Figures, Trial, Watch, in_turn, repeated
 from pinnace.bench.worker import Worker
@@ -96,14 +96,7 @@ async def _told(client: Worker, port: int, c: int, is_stream: bool, seconds: flo
 
 
 def _ours(port: int, scratch: Path) -> dict[str, object]:
-    remote = {
-        "name": MODEL,
-        "backend": "openai",
-        "base_url": f"http://{HOST}:{port}/v1",
-        "api_key": "none",
-        "model": MODEL,
-    }
-    return document([remote], scratch, server={"max_running": 256})
+    return document([remote(MODEL, port, api_key="none")], scratch, server={"max_running": 256})
 
 
 @asynccontextmanager

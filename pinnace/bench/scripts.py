@@ -15,6 +15,12 @@ def scripted(name: str, words: int, **further: object) -> dict[str, Any]:
     return {"name": name, "backend": "scripted", "script": script, **further}
 
 
+def remote(name: str, port: int, **further: object) -> dict[str, Any]:
+    """A remote member whose server is the stand-in on `port`."""
+    address = f"http://127.0.0.1:{port}/v1"
+    return {"name": name, "backend": "openai", "base_url": address, "model": "fixed", **further}
+
+
 def document(
     fleet: Sequence[Mapping[str, Any]], scratch: Path, **sections: Mapping[str, Any]
 ) -> dict[str, Any]:

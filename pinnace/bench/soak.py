@@ -23,8 +23,8 @@ from pinnace.bench.hardware import hardware, versions
 from pinnace.bench.house import local_member
 from pinnace.bench.mixed_load import REMOTE, Verdict, counted, errors_in, mixed_flows
 from pinnace.bench.processes import asking, standing_in
-from pinnace.bench.scripts import document
-from pinnace.bench.served import HOST, served
+from pinnace.bench.scripts import document, remote
+from pinnace.bench.served import served
 from pinnace.bench.trial import Bars, Figures, Trial, Watch
 from pinnace.config import Config, VllmMember
 from pinnace.router.embedder import load_embedder
@@ -57,6 +57,7 @@ async def soak(config: Config, minutes: float, watch: Watch) -> Trial:
     :raises ConfigError: when the fleet has no local model.
     """
     member, machine, embedder = local_member(config), hardware(), config.router.embedder
+    embedding_model = load_embedder(embedder).name
     slices = max(round(60 * minutes / (SLICE_S + SETTLE_S)), round(1 / SPAN))
     told: list[Mapping[str, Sequence[Told]]] = []
     seen: list[Figures] = []
@@ -67,7 +68,7 @@ async def soak(config: Config, minutes: float, watch: Watch) -> Trial:
             for number in range(slices):
                 watch(f"soak: slice {number + 1} of {slices}; errors: {dict(errors) or 'none'}")
                 await upstream.ask({"failing": _is_faulty(number)})
-                flows = mixed_flows(server.port, member.name, load_embedder(embedder).name, SLICE_S, number)
+                flows = mixed_flows(server.port, member.name, embedding_model, SLICE_S, number)
                 reloading = asyncio.create_task(_reload(server.pid, number))
                 told.append(await ask(client, *flows))
                 await reloading
@@ -140,12 +141,6 @@ def figures(seen: Sequence[Figures], told: Sequence[Mapping[str, Sequence[Told]]
 
 
 def _document(member: VllmMember, embedder: str, port: int, scratch: Path) -> dict[str, Any]:
-    remote = {
-        "name": REMOTE,
-        "backend": "openai",
-        "base_url": f"http://{HOST}:{port}/v1",
-        "model": "fixed",
-        "price": {"input": 2.0, "output": 8.0},
-    }
-    fleet = [member.model_dump(mode="json", exclude_unset=True), remote]
+    large = remote(REMOTE, port, price={"input": 2.0, "output": 8.0})
+    fleet = [member.model_dump(mode="json", exclude_unset=True), large]
     return document(fleet, scratch, router={"embedder": embedder})

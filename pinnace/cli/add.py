@@ -10,6 +10,7 @@ from pinnace.eval.adding import Addition, add_models
 from pinnace.eval.embedding_cache import embed_cached
 from pinnace.eval.gate_rows import EmbeddedTexts
 from pinnace.eval.join import join_tables
+from pinnace.eval.members import only_members
 from pinnace.eval.table_file import read_table
 from pinnace.router.added_report import AddedModel
 from pinnace.router.embedder import load_embedder
@@ -23,7 +24,7 @@ def add(paths: Sequence[Path], folder: Path, out: Path, config: Config, *, seed:
     :raises StateError: when there is no such state, or it was fitted with another embedder.
     """
     state = load_state(folder)
-    table = join_tables([read_table(path) for path in paths])
+    table = only_members(join_tables([read_table(path) for path in paths]))
     embedder = load_embedder(config.router.embedder)
     embedded = EmbeddedTexts(embedder.name, table.prompts, embed_cached(embedder, table.prompts))
     found = add_models(state, table, embedded, sources=[path.name for path in paths], seed=seed)

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from pinnace.config import DEFAULT_PATH, Config, load_config
-from pinnace.errors import ConfigError, PinnaceError, TableError
+from pinnace.errors import ConfigError, PinnaceError, TableError, TrainingRowsError
 
 app = typer.Typer(
     name="pinnace",
@@ -33,18 +33,23 @@ COMMANDS = (
     "ask",
     "route",
     "models",
+    "model_cards",
     "keys",
     "fit",
+    "train",
+    "grow",
     "rate",
     "evaluate",
     "eval_floor",
     "eval_gate",
     "eval_import",
+    "eval_live",
+    "eval_matrix",
     "eval_replay",
     "eval_tables",
     "bench",
 )
-BAD_USAGE = (ConfigError, TableError)
+BAD_USAGE = (ConfigError, TableError, TrainingRowsError)
 
 
 def main() -> None:

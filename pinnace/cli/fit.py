@@ -1,6 +1,7 @@
 """`pinnace fit`: a router state from outcome tables, or models that join one."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -14,13 +15,15 @@ from pinnace.eval.embedding_cache import embed_cached
 from pinnace.eval.fitting import fit_table
 from pinnace.eval.gate_rows import EmbeddedTexts
 from pinnace.eval.join import join_tables
+from pinnace.eval.members import only_members
+from pinnace.eval.specialists import specialists_of, wrong_elsewhere
 from pinnace.eval.table import OutcomeTable
-from pinnace.eval.table_file import read_table
+from pinnace.eval.table_file import read_table, write_table
 from pinnace.router.embedder import load_embedder
 from pinnace.router.state import Provenance, RouterState, save_state
 from pinnace.router.types import Embedder
 
-OF_A_WHOLE_FIT = ("from_ledger", "force", "clusters", "hold_tokens")
+OF_A_WHOLE_FIT = ("from_ledger", "force", "clusters", "hold_tokens", "keep_table")
 
 
 @app.command()
@@ -42,6 +45,13 @@ def fit(
         int, typer.Option(min=1, max=256, help="Tokens a stream holds for the gate.")
     ] = 16,
     seed: int = 0,
+    keep_table: Annotated[
+        bool,
+        typer.Option(
+            "--table/--no-table",
+            help="Keep the outcome table, prompts included, in the folder: 'pinnace grow' needs it.",
+        ),
+    ] = True,
     config: ConfigOption = DEFAULT_PATH,
     json: JsonOption = False,
 ) -> None:
@@ -65,19 +75,39 @@ def fit(
         add(paths, add_to, out, read_config(config), seed=seed, json=json)
         return
 
+    told = read_config(config)
+
     def fitted(rows: OutcomeTable, embedder: Embedder, sources: Sequence[str]) -> RouterState:
         return fit_table(
-            rows, embedder, clusters=clusters, hold_tokens=hold_tokens, seed=seed, sources=sources
+            rows,
+            embedder,
+            clusters=clusters,
+            hold_tokens=hold_tokens,
+            seed=seed,
+            sources=sources,
         )
 
+    def filled(rows: OutcomeTable) -> OutcomeTable:
+        return wrong_elsewhere(rows, specialists_of(told))
+
     if from_ledger is not None:
-        learn(fitted, paths, from_ledger, out, read_config(config), seed=seed, force=force, json=json)
+        learn(
+            lambda rows, embedder, sources: fitted(filled(rows), embedder, sources),
+            paths,
+            from_ledger,
+            out,
+            told,
+            seed=seed,
+            force=force,
+            keep_table=keep_table,
+            json=json,
+        )
         return
-    table = join_tables([read_table(path) for path in paths])
-    embedder = load_embedder(read_config(config).router.embedder)
+    table = filled(only_members(join_tables([read_table(path) for path in paths])))
+    embedder = load_embedder(told.router.embedder)
     embedded = EmbeddedTexts(embedder.name, table.prompts, embed_cached(embedder, table.prompts))
     state = fitted(table, embedded, [path.name for path in paths])
-    save_state(state, out)
+    save_state(state, out, table=partial(write_table, table) if keep_table else None)
     if json:
         found = state.provenance
         print_json(

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,10 @@ from pinnace.eval.gate_rows import EmbeddedTexts
 from pinnace.eval.join import join_tables
 from pinnace.eval.learning import FOLDS, LearningRows, cross_validate, recorded_card, why_not_comparable
 from pinnace.eval.ledger_table import LedgerTable, ledger_table, without_evidence
+from pinnace.eval.members import only_members
 from pinnace.eval.promotion import Verdict
 from pinnace.eval.table import OutcomeTable
-from pinnace.eval.table_file import read_table
+from pinnace.eval.table_file import read_table, write_table
 from pinnace.models.card import ModelCard, card_of
 from pinnace.router.embedder import load_embedder
 from pinnace.router.state import RouterState, default_state, load_state, save_state
@@ -38,6 +40,7 @@ def learn(
     *,
     seed: int,
     force: bool,
+    keep_table: bool,
     json: bool,
 ) -> None:
     """Fit a candidate, compare it with the state that serves, put it in its place or leave it beside.
@@ -56,7 +59,8 @@ def learn(
     rows = _rows(paths, found, ledger_path, seen_before, config)
     candidate = fit(rows.table, rows.embedded, sources)
     beside = candidate_folder(out)
-    save_state(candidate, beside)
+    table = partial(write_table, rows.table) if keep_table else None
+    save_state(candidate, beside, table=table)
 
     def fit_part(table: OutcomeTable, embedder: Embedder) -> RouterState:
         return fit(table, embedder, sources)
@@ -65,7 +69,7 @@ def learn(
     refusal = why_not_comparable(serving, candidate) if serving else ""
     is_promoted = force or verdict is None or (verdict.is_promoted and not refusal)
     if is_promoted:
-        save_state(candidate, out)
+        save_state(candidate, out, table=table)
         shutil.rmtree(beside)
     told = _Learnt(candidate, found, verdict, refusal, out if is_promoted else beside, is_promoted)
     print_json(told.as_dict()) if json else told.print()
@@ -111,7 +115,7 @@ def _rows(
     paths: Sequence[Path], found: LedgerTable, ledger: Path, seen_before: _Seen, config: Config
 ) -> LearningRows:
     """Tables and ledger as one, with what the serving state has seen of them."""
-    tables = [read_table(path) for path in paths]
+    tables = [only_members(read_table(path)) for path in paths]
     judged = [model for table in tables for model in table.evidence]
     table = join_tables([*tables, without_evidence(found.table, judged)])
     rows: list[int] = np.nonzero(~found.is_known)[0].tolist()

@@ -1,16 +1,16 @@
 """`pinnace models`: the fleet, its shapes and licences, and where the weights lie."""
 
-import json as json_module
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
 from pinnace.cli.app import DEFAULT_PATH, ConfigOption, JsonOption, app, console, print_json, read_config
-from pinnace.config import FleetMember, VllmMember
-from pinnace.errors import UnknownModelError
+from pinnace.config import AdapterMember, FleetMember, VllmMember
+from pinnace.errors import UnknownModelError, WeightsError
+from pinnace.models.adapters.intake import source_folder
+from pinnace.models.found_folder import found_folder, needed_folder
 from pinnace.models.weights import default_cache, read_manifest, resolve_weights
 
 models = typer.Typer(help="The fleet: list it, fetch its weights, read its cards.", no_args_is_help=True)
@@ -39,7 +39,11 @@ def pull(
     json: JsonOption = False,
 ) -> None:
     """Fetch the weights of the local members. Example: [bold]pinnace models pull[/bold]"""
-    members = read_config(config).fleet if name is None else (_member(name, config),)
+    fleet = read_config(config).fleet
+    members = [member for member in fleet if name in (None, member.name)]
+    if not members:
+        known = ", ".join(member.name for member in fleet)
+        raise UnknownModelError(f"the fleet has no model {name!r}; it has: {known}")
     pulled: list[dict[str, str]] = []
     for member in members:
         if isinstance(member, VllmMember):
@@ -54,30 +58,58 @@ def pull(
 
 @models.command()
 def card(
-    name: Annotated[str, typer.Argument(help="The fleet member.")],
+    name: Annotated[
+        str,
+        typer.Argument(help="A fleet member, a folder of a model or adapter, or a cached hub repository."),
+    ],
     config: ConfigOption = DEFAULT_PATH,
+    context: Annotated[int, typer.Option(min=0, help="Tokens of context to state FLOPs for.")] = 1024,
+    base: Annotated[str | None, typer.Option(help="Of an adapter: its base, to state its share of.")] = None,
     json: JsonOption = False,
 ) -> None:
-    """Show one member's card: prices, abilities, shape, licence.
+    """Show a model's card: prices, abilities, shape, licence, and where it sits among published shapes.
 
     Example: [bold]pinnace models card smollm2-135m[/bold]
     """
-    member = _member(name, config)
-    facts: dict[str, Any] = member.model_dump(mode="json", exclude={"api_key", "script"})
-    if isinstance(member, VllmMember):
-        facts |= _local_facts(member)
+    member = member_of(name, config)
+    facts: dict[str, Any] = {"name": name}
+    if member is not None:
+        facts |= member.model_dump(mode="json", exclude={"api_key", "script"})
+    if member is None or member.backend == "vllm":
+        facts |= _shape_facts(name, member, config, context, base)
     if json:
         print_json(facts)
         return
     for key, value in facts.items():
-        console.print(f"{key:16} {value}", highlight=False, soft_wrap=True)
+        console.print(f"{key:20} {value}", highlight=False, soft_wrap=True)
 
 
-def _member(name: str, config: Path) -> FleetMember:
+def member_of(name: str, config: Path) -> FleetMember | None:
+    """The fleet's member of that name; None where `name` means a folder or a cached repository instead.
+
+    :raises UnknownModelError: where it means neither.
+    """
+    elsewhere = found_folder(name, default_cache()) is not None
+    if elsewhere and not config.exists():
+        return None
     fleet = {member.name: member for member in read_config(config).fleet}
-    if name not in fleet:
+    if name not in fleet and not elsewhere:
         raise UnknownModelError(f"the fleet has no model {name!r}; it has: {', '.join(fleet)}")
-    return fleet[name]
+    return fleet.get(name)
+
+
+def folder_of(name: str, member: FleetMember | None) -> Path:
+    """Where the weights of a member, or of what `name` means, lie; fetched first where they must be.
+
+    :raises WeightsError: where they cannot be had, or are not here by their nature.
+    """
+    if isinstance(member, VllmMember):
+        return resolve_weights(member.weights, cache=default_cache()).folder
+    if isinstance(member, AdapterMember):
+        return source_folder(member.adapter, default_cache())
+    if member is not None:
+        raise WeightsError(f"{name}: a member with the backend {member.backend!r} has no weights here")
+    return needed_folder(name, default_cache())
 
 
 def _facts(member: FleetMember) -> dict[str, str]:
@@ -91,19 +123,15 @@ def _facts(member: FleetMember) -> dict[str, str]:
     return facts
 
 
-def _local_facts(member: VllmMember) -> dict[str, Any]:
-    """What the fetched weights say of themselves."""
-    weights = resolve_weights(member.weights, cache=default_cache())
-    manifest = read_manifest(weights.folder)
-    shape = cast(Mapping[str, Any], json_module.loads((weights.folder / "config.json").read_bytes()))
-    return {
-        "source": weights.source,
-        "folder": str(weights.folder),
-        "licence": manifest.license if manifest else None,
-        "layers": shape.get("num_hidden_layers"),
-        "width": shape.get("hidden_size"),
-        "heads": shape.get("num_attention_heads"),
-        "kv_heads": shape.get("num_key_value_heads"),
-        "vocabulary": shape.get("vocab_size"),
-        "trained_window": shape.get("max_position_embeddings"),
-    }
+def _shape_facts(
+    name: str, member: FleetMember | None, config: Path, context: int, base: str | None
+) -> dict[str, Any]:
+    """What the files of a model or adapter say of it."""
+    from pinnace.models.shapes.card import folder_facts
+
+    folder = folder_of(name, member)
+    base = base or (member.base if isinstance(member, AdapterMember) else None)
+    base_folder = None if base is None else folder_of(base, member_of(base, config))
+    manifest = read_manifest(folder)
+    source = manifest.source if manifest else str(folder)
+    return {"source": source, "folder": str(folder)} | folder_facts(folder, context=context, base=base_folder)

@@ -5,6 +5,7 @@ from the environment; a fleet member marked `optional` whose variables are not s
 named in `Config.absent`. No message quotes a secret. Knows nothing of how any section is used.
 """
 
+from pinnace.config.adapter import AdapterMember, FleetMember, adapter_slots
 from pinnace.config.admin import Admin
 from pinnace.config.config import Config
 from pinnace.config.document import MAX_BYTES
@@ -13,7 +14,6 @@ from pinnace.config.explore import Explore
 from pinnace.config.fleet import (
     Breaker,
     Engine,
-    FleetMember,
     Member,
     OpenAIMember,
     Price,
@@ -36,6 +36,7 @@ from pinnace.config.server import Limits, Server
 __all__ = [
     "DEFAULT_PATH",
     "MAX_BYTES",
+    "AdapterMember",
     "Admin",
     "AnyPolicy",
     "Breaker",
@@ -69,6 +70,7 @@ __all__ = [
     "Timeouts",
     "Tracing",
     "VllmMember",
+    "adapter_slots",
     "load_config",
     "parse_config",
 ]

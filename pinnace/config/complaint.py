@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from pinnace.config.adapter import ADAPTER, WHOLE
 from pinnace.config.policy import MODES, POLICY_KEYS
 from pinnace.config.section import Section
 
@@ -30,7 +31,7 @@ def _telling(details: Sequence[Any]) -> list[Any]:
 
 def _explain(detail: Any) -> str:
     location = [str(part) for part in detail["loc"]]
-    tags = {"vllm", "openai", "scripted", *MODES}
+    tags = {"vllm", WHOLE, ADAPTER, "openai", "scripted", *MODES}
     path = ".".join(part for part in location if part not in tags) or "router.yaml"
     if detail["type"] == "extra_forbidden":
         if location[-2:-1] and location[-2] in MODES and location[-1] in POLICY_KEYS:

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from pydantic import Field, model_validator
 
+from pinnace.config.adapter import FleetMember, check_bases
 from pinnace.config.embedding import EmbeddingModel
-from pinnace.config.fleet import FleetMember
 from pinnace.config.ledger import Ledger
 from pinnace.config.router import Router
 from pinnace.config.section import Section
@@ -30,6 +30,11 @@ class Config(Section):
             raise ValueError(f"fleet: every name must differ, got {doubled!r} more than once")
         if "auto" in names:
             raise ValueError("fleet: 'auto' is the routed model and cannot name a fleet member")
+        return self
+
+    @model_validator(mode="after")
+    def _adapters_have_bases(self) -> "Config":
+        check_bases(self.fleet)
         return self
 
     @model_validator(mode="after")

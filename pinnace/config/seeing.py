@@ -1,13 +1,14 @@
-"""What an operator sees beside metrics: traces, the form of log lines, and declared energy."""
+"""What an operator sees beside metrics: traces, the form of log lines, and energy."""
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pinnace.config.section import Section
 
 LogFormat = Literal["text", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
+Basis = Literal["declared", "calibrated", "estimated"]
 
 
 class Tracing(Section):
@@ -21,8 +22,22 @@ class Tracing(Section):
 
 
 class Energy(Section):
-    """Joules per thousand tokens, read and written, and where the figures come from: an estimate."""
+    """Joules per thousand tokens, read and written, and where they come from; or a meter of this machine.
 
-    input: float = Field(ge=0)
-    output: float = Field(ge=0)
-    source: str = Field(min_length=1, max_length=200)
+    `basis` is how the figures came about: declared by the operator, calibrated by a run under known watts, or
+    estimated by a formula. Where a `meter` can be read, what it measures holds instead of them.
+    """
+
+    input: float | None = Field(default=None, ge=0)
+    output: float | None = Field(default=None, ge=0)
+    source: str | None = Field(default=None, min_length=1, max_length=500)
+    basis: Basis = "declared"
+    meter: str | None = Field(default=None, pattern=r"^(rapl|nvml(:[0-9]{1,2})?)$")
+
+    @model_validator(mode="after")
+    def _is_no_bare_claim(self) -> "Energy":
+        """Figures have a source, and there is something to go by."""
+        figures = (self.input, self.output, self.source)
+        if None in figures and (self.meter is None or figures != (None, None, None)):
+            raise ValueError("expected input, output and source together, or a meter")
+        return self

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal
 
-from pinnace.eval.scoring import RuleName, words
+from pinnace.eval.asking import PLAINLY, Asking, request_of
+from pinnace.eval.rules.words import words
+from pinnace.eval.scoring import RuleName
+from pinnace.router.routed_text import routed_text
 
 Split = Literal["fit", "held"]
 
@@ -18,7 +21,9 @@ class Example:
     """One prompt to run. `expected` and `choices` are as `pinnace.eval.scoring.score` takes them.
 
     `question` is the bare question as its task set has it: what recorded runs are matched by. `split` is
-    `fit` for rows that a router state may be fitted on and `held` for those kept back to test it.
+    `fit` for rows that a router state may be fitted on and `held` for those kept back to test it. `asking` is
+    what the model is given beside the prompt, and `rejection` the answer that says that a prompt is out of
+    the set's scope, where it has one.
     """
 
     id: str
@@ -30,6 +35,16 @@ class Example:
     max_tokens: int
     split: Split
     question: str
+    asking: Asking = PLAINLY
+    rejection: str = ""
+
+    @property
+    def routed(self) -> str:
+        """The text that a router reads of it."""
+        request = request_of(
+            self.asking, self.prompt, name=self.id, max_tokens=self.max_tokens, seed=0, shots=0
+        )
+        return routed_text(request)
 
 
 def content_id(prefix: str, prompt: str) -> str:
@@ -58,10 +73,11 @@ def sample(
 
 
 def without_duplicates(examples: Iterable[Example]) -> tuple[Example, ...]:
-    """The first example of every prompt."""
+    """The first example of every prompt and its tools."""
     first: dict[str, Example] = {}
     for example in examples:
-        first.setdefault(example.prompt, example)
+        tools = repr(example.asking.tools) if example.asking.tools else ""
+        first.setdefault(example.prompt + tools, example)
     return tuple(first.values())
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from pinnace.errors import TableError
 from pinnace.eval.table import FloatArray, OutcomeTable
 from pinnace.router.evidence import Evidence, evidence_from
-from pinnace.router.fit import FitRows, fit_state
+from pinnace.router.fit import FitRows, StateFit, fit_state
 from pinnace.router.gate import STAGES
 from pinnace.router.state import Provenance, RouterState
 from pinnace.router.types import Embedder
@@ -33,6 +33,25 @@ def fit_table(
 
     :raises TableError: when there are fewer than 50 rows.
     """
+    return fit_apart(
+        table, embedder, clusters=clusters, hold_tokens=hold_tokens, seed=seed, sources=sources
+    ).state
+
+
+def fit_apart(
+    table: OutcomeTable,
+    embedder: Embedder,
+    *,
+    clusters: int,
+    hold_tokens: int,
+    seed: int = 0,
+    sources: Sequence[str] = (),
+    apart: Sequence[str] = (),
+) -> StateFit:
+    """The same, with clusters of their own for the tasks `apart`, and the confidence in each row's answers.
+
+    :raises TableError: when there are fewer than 50 rows.
+    """
     if len(table) < MIN_ROWS:
         raise TableError(f"expected at least {MIN_ROWS} rows to fit a router state, got {len(table)}")
     rows = fit_rows(table, embedder)
@@ -50,7 +69,7 @@ def fit_table(
             sources=tuple(sources),
         )
 
-    return fit_state(rows, provenance, k=clusters, hold_tokens=hold_tokens, seed=seed)
+    return fit_state(rows, provenance, k=clusters, hold_tokens=hold_tokens, seed=seed, apart=apart)
 
 
 def fit_rows(table: OutcomeTable, embedder: Embedder) -> FitRows:

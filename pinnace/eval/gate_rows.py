@@ -98,7 +98,7 @@ def hold_out(
     :raises TableError: when a fold has too few answers to fit a gate on.
     """
     evidence = evidence_column(table, model, stage)
-    judged = _judged(table, model, evidence)
+    judged = judged_rows(table, model, evidence)
     fold = fold_of(table.prompts, folds, seed)
     found = np.full((len(table), 3), np.nan)
     only = replace(table, evidence={model: _only(table, model, stage)})
@@ -121,12 +121,12 @@ def judge_by(
     :raises TableError: when it has no gate for `model`, or no row can be judged.
     """
     evidence = evidence_column(table, model, stage)
-    judged = _judged(table, model, evidence)
+    judged = judged_rows(table, model, evidence)
     found = _judge(state, embedded, table, model, evidence, judged, stage)
     return _gated(table, model, stage, evidence, judged, found)
 
 
-def _judged(table: OutcomeTable, model: str, evidence: Sequence[Evidence | None]) -> list[int]:
+def judged_rows(table: OutcomeTable, model: str, evidence: Sequence[Evidence | None]) -> list[int]:
     """The rows with a score and evidence."""
     scores = table.scores[:, table.models.index(model)]
     has_evidence = np.array([each is not None for each in evidence], dtype=bool)

@@ -16,7 +16,8 @@ from pinnace.eval.outcome import Outcome
 
 
 class Journal:
-    """Appends outcomes to `path`; opened again with the same settings, it knows those already there.
+    """Appends outcomes to `path`; opened again with the same settings, it knows those already there, by model
+    and id.
 
     A last line that a killed run left torn is cut off. Without a path it only remembers. Use as a
     context manager.
@@ -27,7 +28,7 @@ class Journal:
     def __init__(self, path: Path | None, settings: Mapping[str, Any]) -> None:
         self.path = path
         self.settings = dict(settings)
-        self.outcomes: dict[str, Outcome] = {}
+        self.outcomes: dict[tuple[str, str], Outcome] = {}
         self._file: IO[bytes] | None = None
 
     def __enter__(self) -> "Journal":
@@ -41,7 +42,7 @@ class Journal:
 
     def add(self, outcome: Outcome) -> None:
         """Write one outcome down, at once."""
-        self.outcomes[outcome.id] = outcome
+        self.outcomes[outcome.model, outcome.id] = outcome
         row = asdict(outcome)
         self._append({name: None if value != value else value for name, value in row.items()})
 
@@ -56,7 +57,7 @@ class Journal:
         whole = content[: content.rfind(b"\n") + 1]
         first, *rest = whole.splitlines() or [self._line(self.settings)]
         self._check_settings(first)
-        self.outcomes = {outcome.id: outcome for outcome in map(self._outcome, rest)}
+        self.outcomes = {(each.model, each.id): each for each in map(self._outcome, rest)}
         file = path.open("ab")
         file.truncate(len(whole))
         if not whole:

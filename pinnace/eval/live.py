@@ -1,93 +1,87 @@
-"""A live run: real prompts through a real backend, scored, with the evidence in every answer.
+"""A live run: real prompts through real models, scored, with the evidence in every answer.
 
-Asks greedily and with log-probabilities, a bounded number at a time. A request that fails is an outcome
-too: no score, and its reason in the summary. Knows nothing of suites, routes or progress bars.
+Asks greedily and with log-probabilities, a bounded number at a time, one model after the other over the same
+engine. A request that fails is an outcome too: no score, and its reason in the summary. Knows nothing of
+suites, routes or progress bars.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import os
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from math import nan
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 from pinnace.errors import BackendError, RequestError, TableError
+from pinnace.eval.asker import Asker, Entrant
+from pinnace.eval.asking import fingerprint, request_of
 from pinnace.eval.example import Example
 from pinnace.eval.journal import Journal
 from pinnace.eval.outcome import Outcome, Summary, failed, summarise, table_of_outcomes
+from pinnace.eval.reply import Reply, evidence_in
 from pinnace.eval.scoring import score
 from pinnace.eval.table import OutcomeTable
 from pinnace.eval.table_file import check_name, write_table
-from pinnace.models.backend import Backend
-from pinnace.models.completion import Delta, FinishReason, Message, Request, TokenLogprob
-from pinnace.router.evidence import evidence_of
+from pinnace.models.completion import Request
 
-TOP_LOGPROBS = 2
+Told = Callable[[Outcome], None]
 
 
 @dataclass(frozen=True, slots=True)
 class LiveRun:
-    """What a live run leaves: its outcome table, in the order of the examples, and its figures."""
+    """What a live run leaves: its outcome table, in the order of the examples, and figures per model."""
 
     table: OutcomeTable
-    summary: Summary
+    summaries: tuple[Summary, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`concurrency`: how many requests run at once. `hold_tokens`: how many first tokens the `prefix`
+    evidence is taken from."""
+
+    concurrency: int = 32
+    hold_tokens: int = 16
+    seed: int = 0
 
 
 async def run_live(
     examples: Sequence[Example],
-    backend: Backend,
+    askers: Sequence[Asker],
+    settings: Settings = Settings(),
     *,
-    concurrency: int = 32,
-    hold_tokens: int = 16,
-    seed: int = 0,
-    on_done: Callable[[Outcome], None] = lambda outcome: None,
+    on_done: Told = lambda outcome: None,
     out: Path | None = None,
     keep_answers: bool = False,
 ) -> LiveRun:
-    """Ask a started backend every example and score the answers.
+    """Ask every asker every example and score the answers.
 
-    :param concurrency: how many requests run at once.
-    :param hold_tokens: how many first tokens the `prefix` evidence is taken from.
     :param on_done: called with every outcome as it is known, those of an earlier run first.
     :param out: where the table is written. Finished rows are kept in `<out>.partial.jsonl` meanwhile and
         not asked again by the next run; the file goes when every request has been answered, so running
-        again after failures asks only the failed.
+        again after failures asks only the failed. A row that would be asked otherwise now is asked again.
     :param keep_answers: whether the table has the text of the answers.
-    :raises TableError: when two examples share an id, the partial file is of another run, or `out` does
-        not end as a table must.
+    :raises TableError: when two examples share an id, the partial file is of another run, `out` does not end
+        as a table must, or an asker wants solved examples and no suite has so many. Rows of suites that do
+        not have them are left out of its column.
     """
-    assert concurrency >= 1, concurrency
+    assert settings.concurrency >= 1, settings
     if out is not None:
         check_name(out)
     if len({example.id for example in examples}) < len(examples):
         raise TableError("expected examples with ids of their own, got one twice")
-    model = backend.card.name
-    settings = {"model": model, "hold_tokens": hold_tokens, "seed": seed}
-    with Journal(partial_path(out) if out else None, settings) as journal:
-        resumed = _rescored(journal.outcomes, examples)
-        outcomes = dict(resumed)
-
-        def record(outcome: Outcome) -> None:
-            outcomes[outcome.id] = outcome
-            if outcome.error is None:
-                journal.add(outcome)
-            on_done(outcome)
-
-        for outcome in resumed.values():
-            on_done(outcome)
-        began = perf_counter()
-        left = [example for example in examples if example.id not in resumed]
-        await _ask_all(left, partial(_outcome_of, backend, hold_tokens, seed), record, concurrency)
-        seconds = perf_counter() - began
-    table = table_of_outcomes(model, examples, outcomes, keep_answers=keep_answers)
-    summary = summarise(model, [outcomes[example.id] for example in examples], resumed, seconds)
+    kept = {"hold_tokens": settings.hold_tokens, "seed": settings.seed}
+    outcomes: dict[tuple[str, str], Outcome] = {}
+    with Journal(partial_path(out) if out else None, kept) as journal:
+        runs = [_Run(asker, examples, settings, journal, on_done) for asker in askers]
+        summaries = tuple([await run.run(outcomes) for run in runs])
+    names = [asker.entrant.name for asker in askers]
+    table = table_of_outcomes(names, examples, outcomes, keep_answers=keep_answers)
     if out is not None:
         write_table(table, out)
-        if not summary.failures:
+        if not any(summary.failures for summary in summaries):
             journal.remove()
-    return LiveRun(table, summary)
+    return LiveRun(table, summaries)
 
 
 def partial_path(out: Path) -> Path:
@@ -95,10 +89,120 @@ def partial_path(out: Path) -> Path:
     return out.with_name(f"{out.name}.partial.jsonl")
 
 
+class _Run:
+    """One asker's run over all examples."""
+
+    def __init__(
+        self, asker: Asker, examples: Sequence[Example], settings: Settings, journal: Journal, on_done: Told
+    ) -> None:
+        self._asker = asker
+        self._name = asker.entrant.name
+        self._examples = askable(examples, asker.entrant)
+        self._skipped = len(examples) - len(self._examples)
+        self._requests = {e.id: _request(e, asker, settings) for e in self._examples}
+        self._settings = settings
+        self._journal = journal
+        self._on_done = on_done
+        self._boxes = asyncio.Semaphore(os.cpu_count() or 1)
+
+    async def run(self, outcomes: dict[tuple[str, str], Outcome]) -> Summary:
+        """Ask what is not known yet; all outcomes go into `outcomes`."""
+        resumed = self._resumed()
+        mine = dict(resumed)
+
+        def record(outcome: Outcome) -> None:
+            mine[outcome.id] = outcome
+            if outcome.error is None:
+                self._journal.add(outcome)
+            self._on_done(outcome)
+
+        for outcome in resumed.values():
+            self._on_done(outcome)
+        left = [example for example in self._examples if example.id not in resumed]
+        began = perf_counter()
+        await _ask_all(left, self._outcome_of, record, self._settings.concurrency)
+        seconds = perf_counter() - began
+        outcomes.update({(self._name, outcome.id): outcome for outcome in mine.values()})
+        rows = [mine[example.id] for example in self._examples]
+        return summarise(self._name, rows, resumed, seconds, skipped=self._skipped)
+
+    def _resumed(self) -> dict[str, Outcome]:
+        """What an earlier run had of these examples, scored by the rules as they are now."""
+        found: dict[str, Outcome] = {}
+        for e in self._examples:
+            old = self._journal.outcomes.get((self._name, e.id))
+            if old is not None and old.asked == fingerprint(self._requests[e.id]):
+                is_run = e.rule == "code"  # to run all that code again says nothing new
+                new = old.score if is_run else score(e.rule, old.answer, e.expected, e.choices)
+                found[e.id] = replace(old, score=new)
+        return found
+
+    async def _outcome_of(self, example: Example) -> Outcome:
+        try:
+            reply = await self._asker.ask(self._requests[example.id])
+        except (BackendError, RequestError) as error:
+            return failed(example, error, self._name)
+        return await self._scored(example, reply)
+
+    async def _scored(self, example: Example, reply: Reply) -> Outcome:
+        asked = (example.rule, reply.text, example.expected, example.choices)
+        if example.rule == "code":
+            async with self._boxes:
+                right = await asyncio.to_thread(score, *asked)
+        else:
+            right = score(*asked)
+        evidence = evidence_in(reply, self._settings.hold_tokens) | _rejection(example, reply.text)
+        return Outcome(
+            id=example.id,
+            score=right,
+            cost=reply.cost,
+            answer=reply.text,
+            finish_reason=reply.finish,
+            prompt_tokens=evidence["prompt_tokens"],
+            completion_tokens=evidence["completion_tokens"],
+            evidence=evidence,
+            model=self._name,
+            asked=fingerprint(self._requests[example.id]),
+        )
+
+
+def _rejection(example: Example, answer: str) -> dict[str, bool]:
+    """Whether the answer says that the prompt is out of scope; nothing where its set has no such answer."""
+    if not example.rejection:
+        return {}
+    return {"rejected": score(example.rule, answer, example.rejection, example.choices) == 1.0}
+
+
+def askable(examples: Sequence[Example], entrant: Entrant) -> list[Example]:
+    """Those of `examples` whose suites have as many solved examples as `entrant` asks for.
+
+    :raises TableError: when no suite has.
+    """
+    found = [example for example in examples if (entrant.shots or 0) <= len(example.asking.pool)]
+    if examples and not found:
+        tasks = ", ".join(dict.fromkeys(example.task for example in examples))
+        raise TableError(
+            f"{entrant.name}: expected {entrant.shots} solved examples to put before a prompt, {tasks} has "
+            f"{max(len(example.asking.pool) for example in examples)}"
+        )
+    return found
+
+
+def _request(example: Example, asker: Asker, settings: Settings) -> Request:
+    return request_of(
+        example.asking,
+        example.prompt,
+        name=example.id,
+        max_tokens=example.max_tokens,
+        seed=settings.seed,
+        shots=asker.entrant.shots,
+    )
+
+
 async def _ask_all(
     examples: Sequence[Example],
     ask_one: Callable[[Example], Awaitable[Outcome]],
-    record: Callable[[Outcome], None],
+    record: Told,
     concurrency: int,
 ) -> None:
     """Ask `concurrency` examples at a time: workers that draw from one line."""
@@ -111,69 +215,3 @@ async def _ask_all(
     async with asyncio.TaskGroup() as workers:
         for _ in range(min(concurrency, len(examples))):
             workers.create_task(work())
-
-
-async def _outcome_of(backend: Backend, hold_tokens: int, seed: int, example: Example) -> Outcome:
-    try:
-        return await ask(example, backend, hold_tokens=hold_tokens, seed=seed)
-    except (BackendError, RequestError) as error:
-        return failed(example, error)
-
-
-async def ask(example: Example, backend: Backend, *, hold_tokens: int, seed: int) -> Outcome:
-    """Ask one example and score the answer.
-
-    :raises BackendError: when the backend cannot answer, or ends without saying why.
-    :raises RequestError: when it does not take the request.
-    """
-    request = Request(
-        messages=(Message("user", example.prompt),),
-        id=example.id,
-        max_tokens=example.max_tokens,
-        temperature=0.0,
-        seed=seed,
-        top_logprobs=TOP_LOGPROBS,
-    )
-    deltas = [delta async for delta in backend.stream(request)]
-    reasons: list[FinishReason] = [delta.finish_reason for delta in deltas if delta.finish_reason is not None]
-    if not reasons:
-        raise BackendError(f"{backend.card.name}: the answer ended without a finish reason")
-    return _outcome(example, backend, deltas, reasons[-1], hold_tokens)
-
-
-def _outcome(
-    example: Example, backend: Backend, deltas: Sequence[Delta], finish: FinishReason, hold_tokens: int
-) -> Outcome:
-    answer = "".join(delta.text for delta in deltas)
-    tokens = [token for delta in deltas for token in delta.logprobs]
-    usage = next((delta.usage for delta in reversed(deltas) if delta.usage), None)
-    counts = (usage.prompt_tokens, usage.completion_tokens) if usage else (0, len(tokens))
-    return Outcome(
-        id=example.id,
-        score=score(example.rule, answer, example.expected, example.choices),
-        cost=backend.card.cost(usage) if usage else nan,
-        answer=answer,
-        finish_reason=finish,
-        prompt_tokens=counts[0],
-        completion_tokens=counts[1],
-        evidence={
-            "whole": _features(tokens, finish),
-            "prefix": _features(tokens[:hold_tokens], finish if len(tokens) <= hold_tokens else None),
-            "completion_tokens": counts[1],
-            "prompt_tokens": counts[0],
-        },
-    )
-
-
-def _features(tokens: Sequence[TokenLogprob], finish: FinishReason | None) -> Mapping[str, Any] | None:
-    evidence = evidence_of(tokens, finish)
-    return evidence.as_dict() if evidence else None
-
-
-def _rescored(outcomes: Mapping[str, Outcome], examples: Sequence[Example]) -> dict[str, Outcome]:
-    """Those of `outcomes` that belong to `examples`, scored by the rules as they are now."""
-    return {
-        e.id: replace(outcomes[e.id], score=score(e.rule, outcomes[e.id].answer, e.expected, e.choices))
-        for e in examples
-        if e.id in outcomes
-    }

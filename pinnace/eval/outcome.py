@@ -3,7 +3,7 @@
 Pure. Knows nothing of backends.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
 from typing import Any
@@ -19,8 +19,8 @@ from pinnace.models.completion import FinishReason
 class Outcome:
     """One answer: `score` is NaN where there is no rule or it failed, `cost` (USD) where usage is unknown.
 
-    `evidence` is what the table's column holds: features of the whole answer and of its first tokens,
-    and the token counts. `error` says why a request failed; a failed one has no evidence.
+    `model` is who was asked, and `asked` a hash of what. `evidence` is what the table's column holds
+    (`pinnace.eval.reply.evidence_in`). `error` says why a request failed; a failed one has no evidence.
     """
 
     id: str
@@ -32,14 +32,17 @@ class Outcome:
     completion_tokens: int = 0
     evidence: Mapping[str, Any] | None = None
     error: str | None = None
+    model: str = ""
+    asked: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A live run in figures.
+    """A live run of one model in figures.
 
     `resumed` rows were taken over from an earlier, interrupted run; tokens and seconds are of this run
-    alone. `cut` answers reached their `max_tokens`. `failures` are (id, reason) of every failed request.
+    alone. `skipped` rows were not asked, as their suites have too few solved examples. `cut` answers reached
+    their `max_tokens`. `failures` are (id, reason) of every failed request.
     """
 
     model: str
@@ -53,40 +56,63 @@ class Summary:
     completion_tokens: int
     cost_usd: float
     seconds: float
+    skipped: int = 0
 
     @property
     def tokens_per_s(self) -> float:
         """Completion tokens per second over the whole run, all streams together."""
         return self.completion_tokens / self.seconds if self.seconds > 0 else 0.0
 
+    @property
+    def prompts_per_s(self) -> float:
+        """Prompts answered per second."""
+        return (self.asked - self.resumed) / self.seconds if self.seconds > 0 else 0.0
 
-def failed(example: Example, error: Exception) -> Outcome:
+
+def failed(example: Example, error: Exception, model: str) -> Outcome:
     """The outcome of a request that the backend could not answer."""
-    return Outcome(example.id, score=nan, cost=nan, error=f"{type(error).__name__}: {error}")
+    return Outcome(example.id, score=nan, cost=nan, error=f"{type(error).__name__}: {error}", model=model)
 
 
 def table_of_outcomes(
-    model: str, examples: Sequence[Example], outcomes: Mapping[str, Outcome], *, keep_answers: bool
+    models: Sequence[str],
+    examples: Sequence[Example],
+    outcomes: Mapping[tuple[str, str], Outcome],
+    *,
+    keep_answers: bool,
 ) -> OutcomeTable:
-    """The outcome table of one model, in the order of `examples`."""
-    rows = [outcomes[example.id] for example in examples]
+    """The outcome table of `models`, in the order of `examples`.
+
+    :param outcomes: by model and id; what is not there was not asked.
+    """
+    rows = [
+        [outcomes.get((m, e.id)) or Outcome(e.id, nan, nan, error="not asked") for m in models]
+        for e in examples
+    ]
+    shape = (len(examples), len(models))
+    columns = {model: [row[j] for row in rows] for j, model in enumerate(models)}
     return OutcomeTable(
         ids=tuple(example.id for example in examples),
         tasks=tuple(example.task for example in examples),
-        prompts=tuple(example.prompt for example in examples),
-        models=(model,),
-        scores=np.array([row.score for row in rows], dtype=np.float64).reshape(-1, 1),
-        costs=np.array([row.cost for row in rows], dtype=np.float64).reshape(-1, 1),
+        prompts=tuple(example.routed for example in examples),
+        models=tuple(models),
+        scores=np.array([[each.score for each in row] for row in rows], dtype=np.float64).reshape(shape),
+        costs=np.array([[each.cost for each in row] for row in rows], dtype=np.float64).reshape(shape),
         splits=tuple(example.split for example in examples),
-        evidence={model: tuple(row.evidence for row in rows)},
-        answers={model: tuple(None if row.error else row.answer for row in rows)} if keep_answers else {},
+        evidence={model: tuple(each.evidence for each in column) for model, column in columns.items()},
+        answers={
+            model: tuple(None if each.error else each.answer for each in column)
+            for model, column in columns.items()
+        }
+        if keep_answers
+        else {},
     )
 
 
 def summarise(
-    model: str, outcomes: Sequence[Outcome], resumed: Mapping[str, Outcome], seconds: float
+    model: str, outcomes: Sequence[Outcome], resumed: Container[str], seconds: float, *, skipped: int = 0
 ) -> Summary:
-    """The figures of a run; `resumed` are those of `outcomes` that an earlier run had."""
+    """The figures of a run; `resumed` are the ids of those `outcomes` that an earlier run had."""
     here = [outcome for outcome in outcomes if outcome.id not in resumed]
     scores = [outcome.score for outcome in outcomes if outcome.score == outcome.score]
     return Summary(
@@ -101,4 +127,5 @@ def summarise(
         completion_tokens=sum(outcome.completion_tokens for outcome in here),
         cost_usd=sum(outcome.cost for outcome in here if outcome.cost == outcome.cost),
         seconds=seconds,
+        skipped=skipped,
     )

@@ -3,7 +3,8 @@ it.
 
 The page is for people, the JSON for programs: `format`, `pinnace` (the version), `command` and `tables`, one
 entry per table: a replay (`pinnace.eval.replay_json`, `report_parts`), a published protocol
-(`pinnace.eval.protocols`) or a gate (`pinnace.eval.gate_report`, `gate_parts`); what is not defined is null.
+(`pinnace.eval.protocols`), a gate (`pinnace.eval.gate_report`, `gate_parts`) or a matrix
+(`pinnace.eval.matrix`, `matrix_parts`); what is not defined is null.
 """
 
 import json
@@ -17,12 +18,14 @@ from typing import Any, cast
 import numpy as np
 
 from pinnace.eval.report_gated import gate_section
+from pinnace.eval.report_live import matrix_section
 from pinnace.eval.report_page import Section, page
 from pinnace.eval.report_replay import protocol_section, replay_section
 
 FORMAT = 1
 PAGE, FIGURES = "report.html", "figures.json"
 ROUTING, GATE = "Routing, replayed on recorded outcomes", "The gate, measured on recorded answers"
+LIVE = "Models and routes, measured live"
 
 
 def write_report(reports: Sequence[Mapping[str, Any]], folder: Path, *, command: str | None = None) -> None:
@@ -39,17 +42,28 @@ def write_report(reports: Sequence[Mapping[str, Any]], folder: Path, *, command:
     ours = version("pinnace")
     made = {"format": FORMAT, "pinnace": ours, "command": command, "tables": tables}
     figures = json.dumps(made, ensure_ascii=False, allow_nan=False, indent=1)
-    heading = GATE if all(_is_gate(table) for table in tables) else ROUTING
-    html = page(sections, heading=heading, version=ours, command=command)
+    html = page(sections, heading=_heading(tables), version=ours, command=command)
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / FIGURES, figures + "\n")
     _write(folder / PAGE, html)
 
 
+def _heading(tables: Sequence[Mapping[str, Any]]) -> str:
+    if all(_is_matrix(table) for table in tables):
+        return LIVE
+    return GATE if all(_is_gate(table) for table in tables) else ROUTING
+
+
 def _section(at: int, table: Mapping[str, Any]) -> Section:
+    if _is_matrix(table):
+        return matrix_section(at, table)
     if _is_gate(table):
         return gate_section(at, table)
     return protocol_section(at, table) if "protocol" in table else replay_section(at, table)
+
+
+def _is_matrix(table: Mapping[str, Any]) -> bool:
+    return "suites" in table
 
 
 def _is_gate(table: Mapping[str, Any]) -> bool:

@@ -12,7 +12,8 @@ class ModelCard:
 
     Prices are USD per million tokens. `context_window` is in tokens, None where it is not known.
     `estimates` is the router state's column that describes this model, and `energy` what its operator
-    declares that its tokens take.
+    declares that its tokens take. Below `least_bar` a judged answer never stands where a dearer model that
+    is about as good could answer.
     """
 
     name: str
@@ -25,6 +26,7 @@ class ModelCard:
     sampling: Sampling
     estimates: str
     energy: Energy | None = None
+    least_bar: float = 0.0
 
     @property
     def is_remote(self) -> bool:
@@ -49,4 +51,5 @@ def card_of(member: Member, *, backend: str, context_window: int | None = None) 
         sampling=member.sampling,
         estimates=member.estimates or member.name,
         energy=member.energy,
+        least_bar=member.least_bar,
     )

@@ -34,6 +34,8 @@ class Request:
     the chat template away.
     `priority` is 0 for interactive requests and 1 for batch. `caller` names the API key that asks, and only
     models in `allowed` may answer it (None: all).
+    `adapter` is the number of the adapter that answers in its base's engine, 0 for the base itself.
+    Of a `private` one no text is kept, whatever the ledger stores.
     """
 
     messages: tuple[Message, ...]
@@ -59,9 +61,11 @@ class Request:
     logit_bias: Mapping[int, float] = field(default_factory=dict[int, float])
     deadline: float | None = None
     trace_headers: tuple[tuple[str, str], ...] = ()
+    adapter: int = 0
+    private: bool = False
 
     def text(self) -> str:
-        """What the router embeds: the last user turn, or all turns where there is none."""
+        """The last user turn, or all turns where there is none."""
         for message in reversed(self.messages):
             if message.role == "user":
                 return message.content
@@ -79,10 +83,14 @@ class TokenLogprob:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens that a backend counted for one completion, all choices together."""
+    """Tokens that a backend counted for one completion, all choices together.
+
+    `joules` is what a meter gave for it so far, None where nothing measures.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    joules: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from pinnace.models.adapters.plugin import give_products
 from pinnace.models.engine_process import ProcessExtension
 from pinnace.models.engine_seeds import Rewindable
 from pinnace.models.flat_decoder import FlatDecoder
@@ -40,6 +41,10 @@ class WorkerExtension(ProcessExtension):
         sampler = self.model_runner.sampler
         sampler.compute_logprobs = kept
         sampler.gather_logprobs = gather_logprobs
+
+    def multiply_adapters(self, is_dense: bool = True) -> None:
+        """Have what adapters add computed by our products, or by vLLM's own."""
+        give_products(self.model_runner, is_dense=is_dense)
 
     def flatten_decoder(self) -> str | None:
         """Have small steps take the flat decoder; else why not, in a few words."""
@@ -127,6 +132,8 @@ async def quicken(engine: Any, *, is_flat: bool = True) -> None:
 
     :param is_flat: whether small steps take the flat decoder, where the model is one that it knows.
     """
+    if engine.vllm_config.lora_config is not None:
+        await engine.collective_rpc("multiply_adapters")
     if is_flat:
         (why_not,) = await engine.collective_rpc("flatten_decoder")
         log.info("the flat decoder is %s", "in use" if why_not is None else f"not for this model: {why_not}")

@@ -1,7 +1,8 @@
 """What the flat decoder takes out of vLLM's: weights, kernels, and where keys and values lie.
 
 The one place that reads vLLM 0.32's insides, and refuses whatever differs from the Llama-like decoder in
-bf16 without adapters, quantization or windows that the flat decoder was written for.
+bf16 without quantization or windows that the flat decoder was written for. What adapters add is computed by
+what vLLM has for it.
 """
 
 import importlib
@@ -59,7 +60,6 @@ def known_model(runner: Any) -> Any:
         type(model) is llama.LlamaForCausalLM and type(model.model) is llama.LlamaModel, type(model).__name__
     )
     demand(config.parallel_config.world_size == 1, "more than one worker")
-    demand(config.lora_config is None, "adapters")
     demand(config.quant_config is None, "quantized weights")
     demand(config.speculative_config is None, "speculation")
     demand(config.model_config.enforce_eager, "compiled")
@@ -104,10 +104,12 @@ def layer_of(layer: Any) -> Layer:
 
 
 def product_of(linear: Any) -> Callable[[Any, Any], None]:
-    """`(out, x)`: the kernel that vLLM has chosen for a linear layer, straight into `out`.
+    """`(out, x)`: the kernel that vLLM has chosen for a linear layer, straight into `out`; and its adapters.
 
     :raises UnlikeError: when the layer adds a bias, or its kernel is another than those known here.
     """
+    if hasattr(linear, "lora_a_stacked"):
+        return _with_adapters(linear)
     demand(type(linear.quant_method).__name__ == "UnquantizedLinearMethod", "quantized weights")
     demand(linear.bias is None, "a bias")
     torch: Any = importlib.import_module("torch")
@@ -118,6 +120,17 @@ def product_of(linear: Any) -> Callable[[Any, Any], None]:
     demand("packed_weight" in packed, "another kernel for products")
     sgl, weights = torch.ops._C.weight_packed_linear.default, packed["packed_weight"]
     return lambda out, x: sgl(out, x, weights, None, True)
+
+
+def _with_adapters(linear: Any) -> Callable[[Any, Any], None]:
+    plain = product_of(linear.base_layer)
+    a, b, slices = linear.lora_a_stacked, linear.lora_b_stacked, linear.output_slices
+
+    def adapted(out: Any, x: Any) -> None:
+        plain(out, x)
+        linear.punica_wrapper.add_lora_linear(out, x, a, b, 1.0, slices)
+
+    return adapted
 
 
 def demand(holds: bool, otherwise: str) -> None:

@@ -5,10 +5,20 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
-from pinnace.config import Config, FleetMember, OpenAIMember, ScriptedMember, VllmMember
+from pinnace.config import (
+    AdapterMember,
+    Config,
+    FleetMember,
+    OpenAIMember,
+    ScriptedMember,
+    VllmMember,
+    adapter_slots,
+)
 from pinnace.errors import BackendError, BackendUnavailableError, UnknownModelError, WeightsError
+from pinnace.models.adapters.backend import AdapterBackend, adapter_of
 from pinnace.models.backend import Backend
 from pinnace.models.card import ModelCard
+from pinnace.models.energy.split import metered
 from pinnace.models.gated import gated
 from pinnace.models.member_status import MemberStatus
 from pinnace.models.recarded import Recarded, engine_of
@@ -33,7 +43,7 @@ class Fleet:
     @classmethod
     def from_config(cls, config: Config) -> "Fleet":
         """Make the backends of `router.yaml`; nothing is loaded until `start`."""
-        return cls({m.name: make_backend(m) for m in config.fleet}, config.absent)
+        return cls(make_backends(config, {}), config.absent)
 
     @classmethod
     def beside(
@@ -46,8 +56,8 @@ class Fleet:
         same = {name: running.backends[name] for name in kept}
         for member in config.fleet:
             if member.name in recarded and (engine := engine_of(same.get(member.name))) is not None:
-                same[member.name] = gated(member, Recarded(engine, member))
-        fleet = cls({m.name: same.get(m.name) or make_backend(m) for m in config.fleet}, config.absent)
+                same[member.name] = gated(member, metered(member, Recarded(engine, member)))
+        fleet = cls(make_backends(config, same), config.absent)
         fleet.status |= {name: running.status[name] for name in same}
         return fleet
 
@@ -60,7 +70,7 @@ class Fleet:
         """
         for name, why in ((name, s.detail) for name, s in self.status.items() if s.state == "absent"):
             log.info("fleet serves without %s: %s", name, why)
-        for name, backend in self.backends.items():
+        for name, backend in sorted(self.backends.items(), key=_is_adapter):  # each after its base
             if self.status[name].state == "starting":
                 await self._start_one(name, backend)
         if not self.is_ready():
@@ -89,7 +99,17 @@ class Fleet:
         """Have a supervised member tell of its deaths and restarts."""
         supervisor = supervisor_of(backend)
         if supervisor is not None:
-            supervisor.tell = partial(self.status.__setitem__, name)
+            supervisor.tell = partial(self._hear, name)
+
+    def _hear(self, name: str, status: MemberStatus) -> None:
+        """A supervised member is in another state, and with it the adapters that answer in its engine."""
+        engine = engine_of(self.backends[name])
+        self.status[name] = status
+        for other, backend in self.backends.items():
+            adapter = adapter_of(backend)
+            served = self.status[other].state in ("ready", "restarting")
+            if adapter is not None and adapter.engine is engine and served:
+                self.status[other] = status
 
     async def drain(self, *, beside: "Fleet | None" = None) -> None:
         """Let every member finish what runs, and give its resources back; those of `beside` run on."""
@@ -98,7 +118,9 @@ class Fleet:
         if beside is not None:
             ours, theirs = self.backends, beside.backends
             ready = [name for name in ready if engine_of(theirs.get(name)) is not engine_of(ours[name])]
-        await asyncio.gather(*(self.backends[name].drain() for name in ready))
+        for is_adapter in (True, False):  # while their engines are there to be told
+            names = [name for name in ready if (adapter_of(self.backends[name]) is not None) is is_adapter]
+            await asyncio.gather(*(self.backends[name].drain() for name in names))
         self.status |= {name: MemberStatus("stopped") for name in ready}
 
     def is_ready(self) -> bool:
@@ -126,15 +148,45 @@ class Fleet:
         return self.backends[name]
 
 
-def make_backend(member: FleetMember) -> Backend:
-    """The backend that runs `member`; the heavy ones are imported only when the fleet has them."""
-    return gated(member, _MAKERS[type(member)](member))
+def make_backends(config: Config, same: Mapping[str, Backend]) -> dict[str, Backend]:
+    """The backends of the fleet in configured order; those in `same` are there already."""
+    members = {member.name: member for member in config.fleet}
+    made = dict(same)
+    for name, member in members.items():
+        if name not in made and not isinstance(member, AdapterMember):
+            slots = adapter_slots(config.fleet, member) if isinstance(member, VllmMember) else 0
+            made[name] = make_backend(member, slots)
+    for name, member in members.items():
+        if name not in made and isinstance(member, AdapterMember):
+            base = members[member.base]
+            assert isinstance(base, VllmMember), "the configuration has checked it"
+            made[name] = _adapter(member.on(base), base, made[member.base])
+    return {name: made[name] for name in members}
 
 
-def _vllm(member: VllmMember) -> Backend:
+def make_backend(member: FleetMember, slots: int = 0) -> Backend:
+    """The backend that runs `member`; the heavy ones are imported only when the fleet has them.
+
+    :param slots: how many adapters it is to hold beside its own weights.
+    """
+    made = _vllm(member, slots) if isinstance(member, VllmMember) else _MAKERS[type(member)](member)
+    return gated(member, metered(member, made))
+
+
+def _adapter(member: AdapterMember, base: VllmMember, backend: Backend) -> Backend:
+    engine = engine_of(backend)
+    assert engine is not None, "a backend has an end"
+    return gated(member, metered(member, AdapterBackend(member, base, engine)))
+
+
+def _is_adapter(item: tuple[str, Backend]) -> bool:
+    return adapter_of(item[1]) is not None
+
+
+def _vllm(member: VllmMember, slots: int) -> Backend:
     from pinnace.models.vllm_backend import VllmBackend
 
-    return Supervisor(VllmBackend(member))
+    return Supervisor(VllmBackend(member, slots))
 
 
 def _openai(member: OpenAIMember) -> Backend:
@@ -144,7 +196,6 @@ def _openai(member: OpenAIMember) -> Backend:
 
 
 _MAKERS: Mapping[type, Callable[..., Backend]] = {
-    VllmMember: _vllm,
     OpenAIMember: _openai,
     ScriptedMember: ScriptedBackend,
 }

@@ -5,43 +5,23 @@ Knows nothing of what the backend is; a member without bounds has no gate and pa
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
 
 from pinnace.config import FleetMember
 from pinnace.errors import BackendFullError
 from pinnace.models.backend import Backend
-from pinnace.models.card import ModelCard
 from pinnace.models.completion import Delta, Request
 from pinnace.models.places import Places, PlacesFullError
+from pinnace.models.wrapped import Wrapped
 
 _UNBOUNDED = 2**62
 
 
-class GatedBackend:
-    """`inner` with a bound on what runs and waits; a place is held until the stream is closed.
-
-    Whatever else `inner` has (counters, states) is had here too.
-    """
+class GatedBackend(Wrapped):
+    """`inner` with a bound on what runs and waits; a place is held until the stream is closed."""
 
     def __init__(self, inner: Backend, places: Places) -> None:
-        self.inner = inner
+        super().__init__(inner)
         self.places = places
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.inner, name)
-
-    @property
-    def card(self) -> ModelCard:
-        """The model's card."""
-        return self.inner.card
-
-    async def start(self) -> None:
-        """Start what is behind the gate."""
-        await self.inner.start()
-
-    async def drain(self) -> None:
-        """Drain what is behind the gate."""
-        await self.inner.drain()
 
     async def stream(self, request: Request) -> AsyncGenerator[Delta, None]:
         """Yield the inner backend's deltas once a place is free.

@@ -7,6 +7,7 @@ import importlib
 import logging
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +26,19 @@ def is_hub_offline() -> bool:
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
 
 
-def fill_from_hub(source: HubSource, folder: Path, scratch: Path) -> Manifest:
+def fill_from_hub(
+    source: HubSource, folder: Path, scratch: Path, check: Callable[[Path], None] = check_model_folder
+) -> Manifest:
     """Download the repository's weights, configuration and tokenizer into `folder`.
 
+    :param check: raises `WeightsError` where that is not what was expected there.
     :raises WeightsError: when huggingface_hub is not installed, the hub does not give them, or they are not
         safetensors.
     """
     _log.info("Downloading %s", source.repo)  # the hub's client draws its own bars on a terminal
     _download(source, folder)
     shutil.rmtree(folder / ".cache", ignore_errors=True)  # and leaves notes on the download
-    check_model_folder(folder)
+    check(folder)
     licenses = (path.name for pattern in ("LICENSE*", "NOTICE*") for path in folder.glob(pattern))
     return Manifest(
         source=f"hf:{source.repo}@{source.revision}",

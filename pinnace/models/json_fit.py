@@ -59,8 +59,8 @@ class _Fit:
         return (
             depth <= DEEPEST
             and _is_of_type(value, known.get("type"))
-            and ("const" not in known or _is_same(value, known["const"]))
-            and ("enum" not in known or any(_is_same(value, each) for each in known["enum"]))
+            and ("const" not in known or is_same(value, known["const"]))
+            and ("enum" not in known or any(is_same(value, each) for each in known["enum"]))
             and self._fits_choices(value, known, depth + 1)
             and self._fits_kind(value, known, depth + 1)
         )
@@ -133,7 +133,7 @@ class _Fit:
         self._steps += len(value) ** 2 // 2
         if self._steps > MOST_STEPS:
             return True
-        return not any(_is_same(one, other) for i, one in enumerate(value) for other in value[:i])
+        return not any(is_same(one, other) for i, one in enumerate(value) for other in value[:i])
 
     def _matches(self, text: str, pattern: str) -> bool:
         """Whether `pattern` is found in `text`; True where trying it could take long."""
@@ -168,14 +168,14 @@ def _is_of_type(value: Any, expected: Any) -> bool:
     return any(name not in _IS or _IS[name](value) for name in names)
 
 
-def _is_same(one: Any, other: Any) -> bool:
+def is_same(one: Any, other: Any) -> bool:
     """Equal as JSON: 1 is 1.0, and not true."""
     if isinstance(one, dict) and isinstance(other, dict):
         left, right = cast(dict[str, Any], one), cast(dict[str, Any], other)
-        return left.keys() == right.keys() and all(_is_same(left[name], right[name]) for name in left)
+        return left.keys() == right.keys() and all(is_same(left[name], right[name]) for name in left)
     if isinstance(one, list) and isinstance(other, list):
         ours, theirs = cast(list[Any], one), cast(list[Any], other)
-        return len(ours) == len(theirs) and all(map(_is_same, ours, theirs))
+        return len(ours) == len(theirs) and all(map(is_same, ours, theirs))
     return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
 
 

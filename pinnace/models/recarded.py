@@ -4,12 +4,12 @@ Knows which settings of a fleet member are only said of a model, and are nothing
 """
 
 from collections.abc import AsyncGenerator
-from typing import Any
 
 from pinnace.config import FleetMember
 from pinnace.models.backend import Backend
 from pinnace.models.card import card_of
 from pinnace.models.completion import Delta, Request
+from pinnace.models.wrapped import Wrapped
 
 SAID_OF_IT = frozenset(
     {
@@ -19,6 +19,7 @@ SAID_OF_IT = frozenset(
         "optional",
         "estimates",
         "energy",
+        "least_bar",
         "max_running",
         "max_waiting",
         "max_tokens_in_flight",
@@ -27,24 +28,13 @@ SAID_OF_IT = frozenset(
 """Keys of a member that its card and its places are made of, and its engine is not."""
 
 
-class Recarded:
-    """`inner`, whose model is now what `member` says of it. Whatever else `inner` has is had here too."""
+class Recarded(Wrapped):
+    """`inner`, whose model is now what `member` says of it."""
 
     def __init__(self, inner: Backend, member: FleetMember) -> None:
-        self.inner = inner
+        super().__init__(inner)
         now = inner.card
         self.card = card_of(member, backend=now.backend, context_window=now.context_window)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.inner, name)
-
-    async def start(self) -> None:
-        """Start what is behind the card."""
-        await self.inner.start()
-
-    async def drain(self) -> None:
-        """Drain what is behind the card."""
-        await self.inner.drain()
 
     def stream(self, request: Request) -> AsyncGenerator[Delta, None]:
         """The deltas of what is behind the card."""

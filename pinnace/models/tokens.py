@@ -82,6 +82,21 @@ class ChatTokenizer:
         ids: list[int] = self._tokenizer.encode(text)
         return ids
 
+    @property
+    def end(self) -> int:
+        """The token that ends an answer."""
+        ended: int = self._tokenizer.eos_token_id
+        return ended
+
+    def spelled(self, text: str) -> str | None:
+        """The first control token that `text` spells."""
+        found = self._control.search(text)
+        return found[0] if found else None
+
+    def letters(self, text: str) -> list[int]:
+        """The token ids of `text` as an answer would write it, with nothing put before it."""
+        return self._encoded(text)
+
     def is_end(self, token: int) -> bool:
         """Whether `token` ends an answer."""
         return bool(token == self._tokenizer.eos_token_id)

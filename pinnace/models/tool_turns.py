@@ -30,6 +30,11 @@ def offered_tools(request: Request) -> tuple[Mapping[str, Any], ...]:
     return functions
 
 
+def may_call(request: Request) -> bool:
+    """Whether the answer may be a call."""
+    return bool(request.tools) and request.tool_choice != "none"
+
+
 def must_call(request: Request) -> bool:
     """Whether the answer has to be a call."""
     return request.tool_choice == "required" or isinstance(request.tool_choice, Mapping)

@@ -1,26 +1,23 @@
 """A local model in an in-process vLLM engine (`AsyncLLM`), every request in one batch.
 
-Eager on CPU unless `engine.compiled` says otherwise: compiling makes the start longer, and which of the two
-is right in a near-tie is chance (docs/log.md). Knows nothing of routing; evidence is only what it streams.
+Adapters answer in the same batch. Knows nothing of routing; evidence is only what it streams.
 """
 
 import asyncio
 import importlib
 import itertools
 import logging
-import os
-import warnings
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
 from pinnace.config import VllmMember
 from pinnace.errors import BackendError, BackendUnavailableError, ContextTooLongError, RequestError
+from pinnace.models.adapters.engine import EngineAdapters
 from pinnace.models.card import card_of
 from pinnace.models.completion import Delta, Request, Usage
-from pinnace.models.cpu_settings import cpu_settings, executor, in_environment
 from pinnace.models.deadline import unstalled
-from pinnace.models.engine_process import EXTENSION as PROCESS_EXTENSION
+from pinnace.models.engine_making import make_engine
 from pinnace.models.engine_process import how_it_ended, shut_down, stand_apart
 from pinnace.models.engine_tuning import EXTENSION, quicken
 from pinnace.models.grammar_check import GrammarCheck
@@ -36,8 +33,6 @@ log = logging.getLogger(__name__)
 
 _numbers = itertools.count()
 _ending: set["asyncio.Task[None]"] = set()
-STRUCTURED_BY = "guidance"
-"""Who holds answers to grammars: it refuses what it does not know, where xgrammar lets it pass."""
 WHOLE_PIECE = 16
 """Tokens per delta where nobody reads before the end. An abort leaves fewer than this many uncharged."""
 LOADED_PIECE = 4
@@ -46,9 +41,14 @@ share with the engine (docs/log.md)."""
 
 
 class VllmBackend:
-    """One fleet member and its engine. Nothing is loaded before `start`."""
+    """One fleet member and its engine. Nothing is loaded before `start`.
 
-    def __init__(self, member: VllmMember) -> None:
+    :param slots: how many adapters the engine is to hold; who they are, `adapters` is told while it runs.
+    """
+
+    def __init__(self, member: VllmMember, slots: int = 0) -> None:
+        self.adapters = EngineAdapters(slots)
+        self.folder: Path | None = None
         self.card = card_of(member, backend="vllm")
         self._member = member
         self._engine: Any = None
@@ -66,6 +66,7 @@ class VllmBackend:
         weights = await asyncio.to_thread(resolve_weights, self._member.weights, cache=default_cache())
         self._tokenizer = await asyncio.to_thread(ChatTokenizer, weights.folder)
         self._grammars = GrammarCheck(self._tokenizer.plain)
+        self.folder = weights.folder
         await self._start_engine(weights.folder)
         try:
             await check_text(self, weights)
@@ -74,7 +75,9 @@ class VllmBackend:
             raise
 
     async def _start_engine(self, folder: Path) -> None:
-        starting = asyncio.create_task(asyncio.to_thread(make_engine, self._member, folder))
+        starting = asyncio.create_task(
+            asyncio.to_thread(make_engine, self._member, folder, self.adapters.slots)
+        )
         try:
             self._engine = await asyncio.shield(starting)
             await stand_apart(self._engine)
@@ -94,6 +97,25 @@ class VllmBackend:
         engine, self._engine = self._engine, None
         if engine is not None:
             await shut_down(engine)
+
+    async def load_adapter(self, digest: str, folder: Path) -> int:
+        """The number to ask for an adapter by; whoever asks says `unload_adapter` in the end.
+
+        :raises BackendError: when vLLM does not take it.
+        """
+        number = self.adapters.hold(digest, folder)
+        try:
+            if self._engine is not None and not self.is_dead():
+                await self.adapters.load(self._engine, number)
+        except BaseException:
+            self.adapters.release(number)
+            raise
+        return number
+
+    async def unload_adapter(self, number: int) -> None:
+        """Nobody asks for the adapter by this number any more, as far as the caller knows."""
+        if self.adapters.release(number) and self._engine is not None and not self.is_dead():
+            await self.adapters.unload(self._engine, number)
 
     def is_dead(self) -> bool:
         """Whether the engine has died by itself."""
@@ -136,13 +158,16 @@ class VllmBackend:
         room = self._room(len(prompt))
         params = self._params(request, room, await self._grammar(request, room))
         unpack = ToolStreams().unpacked if offered_tools(request) else None
+        adapter = self.adapters.request(request.adapter)
         request_id = f"{request.id or 'request'}-{next(_numbers)}"
         tokens_input: Any = importlib.import_module("vllm.inputs").tokens_input
         spoken = 0
         self._running += 1
         try:
             due = due_ms(request.priority)
-            async for output in self._engine.generate(tokens_input(prompt), params, request_id, priority=due):
+            async for output in self._engine.generate(
+                tokens_input(prompt), params, request_id, lora_request=adapter, priority=due
+            ):
                 for piece in output.outputs:
                     spoken += len(piece.token_ids)
                     delta = delta_of(piece, Usage(len(prompt), spoken))
@@ -199,40 +224,6 @@ class VllmBackend:
 
     def _refusals(self) -> tuple[type[Exception], ...]:
         return (importlib.import_module("vllm.exceptions").VLLMValidationError,)
-
-
-def make_engine(member: VllmMember, folder: Path) -> Any:
-    """Start an `AsyncLLM` on the weights in `folder`, with the settings that suit this machine."""
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # the rest of what it says is for its developers
-    os.environ.setdefault("PYTHONWARNINGS", "ignore")  # for the engine's processes
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # vLLM and what it imports deprecate each other's names
-        return _make_engine(member, folder)
-
-
-def _make_engine(member: VllmMember, folder: Path) -> Any:
-    platforms: Any = importlib.import_module("vllm.platforms")
-    is_cpu = bool(platforms.current_platform.is_cpu())
-    compiled = member.engine.compiled if member.engine.compiled is not None else not is_cpu
-    args: Any = importlib.import_module("vllm.engine.arg_utils").AsyncEngineArgs(
-        model=str(folder),
-        dtype=member.engine.dtype,
-        enforce_eager=not compiled,
-        kv_cache_memory_bytes=member.engine.kv_cache_mib * 2**20,
-        max_model_len=member.context_window,
-        max_num_seqs=member.engine.max_sequences,
-        scheduling_policy="priority",
-        generation_config="vllm",
-        structured_outputs_config={"backend": STRUCTURED_BY},
-        worker_extension_cls=EXTENSION if is_cpu else PROCESS_EXTENSION,
-        distributed_executor_backend=executor(os.environ) if is_cpu else None,
-        trust_remote_code=False,
-        disable_log_stats=True,
-        use_tqdm_on_load=False,
-    )
-    engine: Any = importlib.import_module("vllm.v1.engine.async_llm").AsyncLLM
-    with in_environment(cpu_settings(os.environ) if is_cpu else {}):
-        return engine.from_engine_args(args)
 
 
 def _shut_down_late(starting: "asyncio.Task[Any]") -> None:

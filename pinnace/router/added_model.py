@@ -17,7 +17,7 @@ from pinnace.router.escalation import EscalationGains, fit_gains
 from pinnace.router.estimators.learner import Rows, numbered
 from pinnace.router.estimators.quality import QualityHeads
 from pinnace.router.estimators.request import COIN
-from pinnace.router.estimators.tables import group_means
+from pinnace.router.estimators.tables import group_means, mean_of_groups
 from pinnace.router.expectation import Expectation
 from pinnace.router.fit import FitRows, as_served, spread_of
 from pinnace.router.gate import Gate
@@ -71,7 +71,8 @@ class _Addition:
         lengths = self._lengths()
         quality, quality_sd = group_means(self.scores[:, None], self.members, k)
         tokens, _ = group_means(lengths[:, None], self.members, k)
-        overall = np.array([[float(self.scores.mean()), float(np.nanmean(lengths))]])
+        mean = mean_of_groups(self.scores[:, None], self.members, k)[0]
+        overall = np.array([[float(mean), float(np.nanmean(lengths))]])
         gates = self._gates(overall[:, 0], k)
         grown = replace(
             state,

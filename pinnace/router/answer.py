@@ -34,7 +34,7 @@ class Attempt:
 
     For learning, all of the first choice: `evidence` by stage, features without content; `is_whole`, whether
     every choice was finished; and `text`, of a draft that was climbed past, which the ledger keeps only
-    where it may.
+    where it may. `joules` is what it took, and `joules_source` where that figure comes from.
     """
 
     model: str
@@ -48,6 +48,8 @@ class Attempt:
     evidence: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Mapping[str, float]])
     text: str | None = None
     times: Times = Times()
+    joules: float | None = None
+    joules_source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

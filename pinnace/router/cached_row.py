@@ -5,6 +5,7 @@ import time
 from pinnace.models.completion import Request
 from pinnace.router.answer import Answered, Committed
 from pinnace.router.ledger_row import LedgerRow
+from pinnace.router.routed_text import routed_text
 
 
 def cached_row(
@@ -33,7 +34,10 @@ def cached_row(
         total_s=total_s,
         clusters="",
         attempts="[]",
-        prompt=None if text is None else request.text(),
+        prompt=None if text is None else routed_text(request),
         answer=text,
         key=request.caller,
+        joules=0.0,
+        joules_source="no model ran",
+        private=request.private,
     )

@@ -14,6 +14,7 @@ from pinnace.errors import BackendError, DeadlineExceededError, RequestError
 from pinnace.models.backend import Backend
 from pinnace.models.card import ModelCard
 from pinnace.models.completion import Request
+from pinnace.models.energy.joules import joules_of
 from pinnace.router.answer import Answered, Attempt, Committed, Event, Verdict
 from pinnace.router.draft import Draft
 from pinnace.router.evidence import Evidence
@@ -185,6 +186,7 @@ class Cascade:
 
     def _charge(self, draft: Draft, verdict: Verdict, why: str) -> None:
         """Write the draft's attempt down, or over what was written of it before."""
+        energy = joules_of(draft.backend.card, draft.usage)
         attempt = Attempt(
             model=draft.backend.card.name,
             usage=draft.usage,
@@ -197,6 +199,8 @@ class Cascade:
             evidence=draft.features(),
             text=draft.text() if verdict == "climbed" else None,
             times=draft.times(),
+            joules=energy.joules if energy else None,
+            joules_source=energy.source if energy else "",
         )
         if draft.attempt is None:
             draft.attempt = len(self.attempts)

@@ -18,9 +18,10 @@ from pinnace.router.embedders import Embedders, further_embedders
 from pinnace.router.embedding_queue import EmbeddingQueue
 from pinnace.router.evidence import Evidence
 from pinnace.router.ledger import Ledger
-from pinnace.router.ledger_row import LedgerRow, attempts_json
+from pinnace.router.ledger_row import LedgerRow, attempts_json, joules_of_all, system_alone
 from pinnace.router.needs import only_capable
 from pinnace.router.route import Route
+from pinnace.router.routed_text import routed_text
 from pinnace.router.router import Router
 from pinnace.router.spending import Spending
 from pinnace.router.state import default_state, load_state
@@ -191,8 +192,10 @@ class _Record:
     def row(self, cascade: Cascade, *, store_text: bool) -> LedgerRow:
         """The ledger row of the cascade as it stands."""
         attempts, committed = cascade.attempts, cascade.committed
+        store_text = store_text and not self._request.private
         accepted = next((a for a in attempts if a.verdict == "accepted"), None)
         last = accepted or (attempts[-1] if attempts else None)
+        joules, joules_source = joules_of_all(attempts)
         return LedgerRow(
             request_id=self._request.id,
             created=self._created,
@@ -211,9 +214,13 @@ class _Record:
             total_s=time.perf_counter() - self._began,
             clusters=",".join(str(match.index) for match in self._route.clusters),
             attempts=attempts_json(attempts, store_text=store_text),
-            prompt=self._request.text() if store_text else None,
+            prompt=routed_text(self._request) if store_text else None,
             answer="".join(self._text) if store_text else None,
             key=self._request.caller,
+            joules=joules,
+            joules_source=joules_source,
+            private=self._request.private,
+            system=system_alone(self._request) if store_text else None,
         )
 
 

@@ -22,7 +22,7 @@ from pinnace.router.exploration import (
     is_drawn,
 )
 from pinnace.router.forecast import Forecast, Forecaster
-from pinnace.router.known import Known, large_of
+from pinnace.router.known import Known
 from pinnace.router.ladders import Ladders
 from pinnace.router.planner import FleetKey, Planner, Terms, key_of
 from pinnace.router.policy import Plan
@@ -119,7 +119,7 @@ class Explorer:
     ) -> Belief:
         prospects = prospects_of(found, cards)
         usual = plan_of(prospects, rate, terms, cards, self._known)
-        answerer = cards[large_of(cards)].name if terms.margin is not None else None
+        answerer = cards[self._known.large(cards)].name if terms.margin is not None else None
         own = sds[found.is_capable[0]].tolist()
         return Belief(prospects, tuple(own), rate, usual=usual, answerer=answerer)
 

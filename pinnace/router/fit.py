@@ -17,13 +17,14 @@ from pinnace.router.escalation import fit_gains
 from pinnace.router.estimators.clusters import fit_centroids
 from pinnace.router.estimators.features import look
 from pinnace.router.estimators.learner import column_means
-from pinnace.router.estimators.tables import group_means
+from pinnace.router.estimators.tables import group_means, mean_of_groups
 from pinnace.router.evidence import Evidence
 from pinnace.router.expectation_fit import NGRAMS, fit_expectation
 from pinnace.router.gate_fit import GateRows, fit_gates
 from pinnace.router.known import TYPICAL
 from pinnace.router.labels import label_clusters
 from pinnace.router.needs import prompt_tokens
+from pinnace.router.routed_text import plain_text
 from pinnace.router.state import QUANTILES, Provenance, RouterState, as_loaded
 from pinnace.router.types import FloatArray, IntArray
 
@@ -65,6 +66,17 @@ class FitRows:
 
 
 Provide = Callable[[Mapping[str, float]], Provenance]
+ROWS_A_CLUSTER, MOST_APART = 15, 120
+"""Of tasks that have clusters of their own: rows for each cluster, and clusters at most."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StateFit:
+    """A fitted state, and each row's cross-validated confidence in whole answers (n, m), NaN where no gate
+    judges."""
+
+    state: RouterState
+    confidences: FloatArray
 
 
 def fit_state(
@@ -75,29 +87,41 @@ def fit_state(
     hold_tokens: int,
     ngrams: int = NGRAMS,
     seed: int = 0,
-) -> RouterState:
+    apart: Sequence[str] = (),
+) -> StateFit:
     """Fit a router state: the same rows and seed give the same state, to the last bit.
 
     :param provenance: makes the provenance from the metrics that the fit reached.
     :param k: clusters, at most a tenth of the rows and one per distinct vector.
     :param ngrams: directions of character n-grams among the features.
+    :param apart: tasks that get clusters of their own beside those `k`, so that requests like their few rows
+        are no strangers.
     """
     with threadpool_limits(1):  # the sums are the same on any number of cores, and no slower on two
-        return _fit_state(rows, provenance, k=k, hold_tokens=hold_tokens, ngrams=ngrams, seed=seed)
+        return _fit_state(
+            rows, provenance, k=k, hold_tokens=hold_tokens, ngrams=ngrams, seed=seed, apart=apart
+        )
 
 
 def _fit_state(
-    rows: FitRows, provenance: Provide, *, k: int, hold_tokens: int, ngrams: int, seed: int
-) -> RouterState:
-    centroids = fit_centroids(rows.vectors, k, random_state=seed)
+    rows: FitRows,
+    provenance: Provide,
+    *,
+    k: int,
+    hold_tokens: int,
+    ngrams: int,
+    seed: int,
+    apart: Sequence[str],
+) -> StateFit:
+    centroids = _centroids(rows, k, apart, seed)
     members = np.argmax(rows.vectors @ centroids.T, axis=1)
-    labels = label_clusters(rows.prompts, members, len(centroids))
+    labels = label_clusters([plain_text(each) for each in rows.prompts], members, len(centroids))
     clusters = Clusters(centroids, labels, familiar_range(rows.vectors, centroids))
     seen = look(rows.prompts, rows.vectors)
     found = fit_expectation(
         seen, rows.scores, rows.tasks, rows.prompts, rows.models, ngrams=ngrams, seed=seed
     )
-    means = column_means(rows.scores)
+    means = mean_of_groups(rows.scores, members, len(centroids))
     familiarity = clusters.familiarity(rows.vectors)
     priors = as_served(found.held_out, familiarity, means)
     judged = GateRows(
@@ -122,7 +146,21 @@ def _fit_state(
         gains=fit_gains(rows.scores, members, len(centroids)),
         calibration=_calibration(rows, clusters, found.by_fold, tokens, lengths),
     )
-    return as_loaded(state)
+    return StateFit(as_loaded(state), gates.confidences)
+
+
+def _centroids(rows: FitRows, k: int, apart: Sequence[str], seed: int) -> FloatArray:
+    """Clusters of all rows that are not of a task `apart`, then those of each such task."""
+    tasks = np.array(rows.tasks)
+    rest = rows.vectors[~np.isin(tasks, list(apart))]
+    found = [fit_centroids(rest, k, random_state=seed)] if len(rest) else []
+    for task in apart:
+        own = rows.vectors[tasks == task]
+        if len(own):
+            found.append(
+                fit_centroids(own, min(len(own) // ROWS_A_CLUSTER + 1, MOST_APART), random_state=seed)
+            )
+    return np.concatenate(found)
 
 
 def as_served(estimates: FloatArray, familiarity: FloatArray, means: FloatArray) -> FloatArray:

@@ -14,6 +14,7 @@ from pinnace.models.completion import Request
 from pinnace.router.calibration import sigmoids
 from pinnace.router.known import Known
 from pinnace.router.needs import prompt_tokens, why_struck_out
+from pinnace.router.routed_text import routed_text
 from pinnace.router.state import QUANTILES, RouterState
 from pinnace.router.types import FloatArray, IntArray
 
@@ -109,7 +110,7 @@ class Forecaster:
 
     def _by_fold(self, features: FloatArray, requests: Sequence[Request]) -> FloatArray:
         expectation = self._state.expectation
-        folds = expectation.fold_of([request.text() for request in requests])
+        folds = expectation.fold_of([routed_text(request) for request in requests])
         return expectation.quality_by_fold(features, folds)
 
     def _columns(self, cards: Sequence[ModelCard]) -> tuple[IntArray, BoolArray]:

@@ -34,18 +34,27 @@ class Known:
         return column
 
     def overall(self, card: ModelCard) -> tuple[float, float]:
-        """Quality and completion tokens of a model over all rows; the mean of all where it is unknown."""
+        """What to expect of a model on a request like none; the mean of all where it is unknown."""
         column = self.column(card)
         quality, tokens = self._typical if column is None else self._overall[column]
         return quality, tokens
 
+    def large(self, cards: Sequence[ModelCard]) -> int:
+        """Which of `cards` is the large model: the dearest; of equally dear ones the best, then the last."""
+        return max(range(len(cards)), key=lambda i: (cards[i].cost(TYPICAL), self.overall(cards[i])[0], i))
+
     def gap(self, cards: Sequence[ModelCard]) -> float:
-        """Quality of the dearest of `cards` minus that of the cheapest, over all rows."""
+        """What the dearest of `cards` is worth on average: its quality minus that of the cheapest.
+
+        Of equally dear or cheap ones the best counts. Where all cost the same: the best minus the worst,
+        so that one draft more has a price too, in parts of what choosing well gains.
+        """
         prices = [card.cost(TYPICAL) for card in cards]
-        dearest, cheapest = cards[large_of(cards)], cards[prices.index(min(prices))]
-        return self.overall(dearest)[0] - self.overall(cheapest)[0]
-
-
-def large_of(cards: Sequence[ModelCard]) -> int:
-    """Which of `cards` is the large model: the dearest, the last of equals."""
-    return max(range(len(cards)), key=lambda i: (cards[i].cost(TYPICAL), i))
+        quality = [self.overall(card)[0] for card in cards]
+        if min(prices) == max(prices):
+            return max(quality) - min(quality)
+        dearest, cheapest = (
+            max(each for each, price in zip(quality, prices, strict=True) if price == end)
+            for end in (max(prices), min(prices))
+        )
+        return dearest - cheapest

@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from pinnace.errors import ConfigError
-from pinnace.router.ledger_feedback import CREATE_FEEDBACK, INSERT_FEEDBACK, Feedback, check_rating
+from pinnace.router.ledger_feedback import CREATE_FEEDBACK, Feedback, check_rating, insert_feedback
 from pinnace.router.ledger_row import LedgerRow
 from pinnace.router.spending import DAY_S
 
 log = logging.getLogger(__name__)
 
-VERSION = 3
-"""Version 1 had no table of ratings, version 2 no `key`."""
+VERSION = 5
+"""Version 1 had no table of ratings, version 2 no `key`, version 3 no joules, version 4 neither `private` nor
+`system`."""
 MAX_WAITING = 100_000
 MAX_BATCH = 1_000
 BUSY_S = 5.0
@@ -39,7 +40,9 @@ _CREATE = f"CREATE TABLE IF NOT EXISTS requests ({', '.join(_COLUMNS)})"
 _INDEX = "CREATE INDEX IF NOT EXISTS requests_created ON requests (created)"
 _INDEX_ID = "CREATE INDEX IF NOT EXISTS requests_id ON requests (request_id)"
 _INSERT = f"INSERT INTO requests ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
-_ADD_KEY = "ALTER TABLE requests ADD COLUMN key DEFAULT ''"
+_ADDED = {"key": "''", "private": "0", "system": "NULL", "joules": "NULL", "joules_source": "''"}
+"""Columns that earlier versions lack, with what stands in them there."""
+_ADD = "ALTER TABLE requests ADD COLUMN {column} DEFAULT {default}"
 _SPENT = """SELECT key, SUM(cost_usd), SUM(CASE WHEN created >= ? THEN cost_usd ELSE 0 END)
 FROM requests WHERE key != '' GROUP BY key"""
 
@@ -139,11 +142,11 @@ class Ledger:
     def _insert(self, database: sqlite3.Connection, rows: Sequence[LedgerRow | Feedback]) -> bool:
         """Whether that is settled: written or dropped, rather than locked out."""
         requests = [row for row in rows if isinstance(row, LedgerRow)]
-        ratings = [row.values() for row in rows if isinstance(row, Feedback)]
+        ratings = [row for row in rows if isinstance(row, Feedback)]
         try:
             with database:
                 database.executemany(_INSERT, [[getattr(row, name) for name in _COLUMNS] for row in requests])
-                database.executemany(INSERT_FEEDBACK, ratings)
+                insert_feedback(database, ratings)
         except (ValueError, OverflowError) as error:  # a value that SQLite cannot hold: that row alone goes
             if len(rows) > 1:
                 for row in rows:
@@ -201,15 +204,11 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
     database.execute("BEGIN IMMEDIATE")  # two processes upgrade one after the other, and wholly or not at all
     for statement in (_CREATE, _INDEX, _INDEX_ID, CREATE_FEEDBACK):  # whatever an earlier version lacks
         database.execute(statement)
-    if "key" not in _columns(database):
-        database.execute(_ADD_KEY)
+    there = {column[1] for column in database.execute("PRAGMA table_info(requests)")}
+    for column in _ADDED.keys() - there:
+        database.execute(_ADD.format(column=column, default=_ADDED[column]))
     database.execute(f"PRAGMA user_version={VERSION}")
     database.commit()
-
-
-def _columns(database: sqlite3.Connection) -> set[str]:
-    """The columns that the table of requests has, in whatever version."""
-    return {column[1] for column in database.execute("PRAGMA table_info(requests)")}
 
 
 def read_ledger(path: Path) -> list[LedgerRow]:
@@ -218,10 +217,10 @@ def read_ledger(path: Path) -> list[LedgerRow]:
     :raises ConfigError: when there is no ledger at `path`.
     """
     there = {name for (name,) in _select(path, "SELECT name FROM pragma_table_info('requests')")}
-    columns = [name if name != "key" or name in there else "''" for name in _COLUMNS]
+    columns = [_ADDED.get(name, name) if name not in there else name for name in _COLUMNS]
     found = _select(path, f"SELECT {', '.join(columns)} FROM requests ORDER BY created")  # noqa: S608
     rows = [LedgerRow(*row) for row in found]
-    return [replace(row, escalated=bool(row.escalated)) for row in rows]
+    return [replace(row, escalated=bool(row.escalated), private=bool(row.private)) for row in rows]
 
 
 def has_request(path: Path, request_id: str) -> bool:

@@ -4,7 +4,7 @@ Knows the table and nothing of how it is written: `pinnace.router.ledger` owns t
 """
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -13,6 +13,9 @@ from pinnace.errors import ConfigError
 
 CREATE_FEEDBACK = "CREATE TABLE IF NOT EXISTS feedback (request_id, rating, created, comment)"
 INSERT_FEEDBACK = "INSERT INTO feedback (request_id, rating, created, comment) VALUES (?, ?, ?, ?)"
+_FORGET_COMMENT = """UPDATE feedback SET comment = NULL WHERE request_id = ? AND comment IS NOT NULL
+AND EXISTS (SELECT 1 FROM requests WHERE request_id = ? AND private)"""
+"""A comment may quote the answer, so one on a private request goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,12 @@ class Feedback:
     def values(self) -> tuple[object, ...]:
         """What `INSERT_FEEDBACK` takes."""
         return astuple(self)
+
+
+def insert_feedback(database: sqlite3.Connection, ratings: Sequence[Feedback]) -> None:
+    """Write ratings down, without the comments on private requests."""
+    database.executemany(INSERT_FEEDBACK, [rating.values() for rating in ratings])
+    database.executemany(_FORGET_COMMENT, [(rating.request_id, rating.request_id) for rating in ratings])
 
 
 def check_rating(rating: float) -> float:

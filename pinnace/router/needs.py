@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from pinnace.models.card import ModelCard
 from pinnace.models.completion import Request
+from pinnace.models.tool_turns import may_call
 
 CHARACTERS_PER_TOKEN = 4
 
@@ -23,7 +24,7 @@ def why_struck_out(card: ModelCard, request: Request) -> str | None:
     The length is guessed with room to spare: a prompt that is only nearly too long is tried, and the
     backend's own count decides.
     """
-    if request.tools and request.tool_choice != "none" and not card.tools:
+    if may_call(request) and not card.tools:
         return "cannot call tools"
     if _wants_json(request) and not card.json_schema:
         return "cannot be held to a JSON schema"

@@ -17,7 +17,7 @@ from pinnace.config import AnyPolicy, BudgetPolicy, FloorPolicy, Policy
 from pinnace.models.card import ModelCard
 from pinnace.router.budget import BudgetKeeper, budget_rates
 from pinnace.router.floor import Floor, FloorRefused, quality_floor
-from pinnace.router.known import Known, large_of
+from pinnace.router.known import Known
 from pinnace.router.policy import exchange_rate
 from pinnace.router.rate_table import RateTable
 from pinnace.router.state import RouterState
@@ -142,7 +142,7 @@ class FloorPlanner:
             return Terms(np.zeros(1))
         policy, table = self._policy, self._tables.table(cards)
         if table is None:
-            large = cards[large_of(cards)].name
+            large = self._tables.large(cards).name
             found = FloorRefused(f"no calibration row has {large} and another of the fleet", 0, None)
         else:
             found = self._certified(table)
@@ -220,11 +220,15 @@ class _Tables:
         self._rows = state.calibration
         self._known = known
 
+    def large(self, cards: Sequence[ModelCard]) -> ModelCard:
+        """The large model among `cards`."""
+        return cards[self._known.large(cards)]
+
     def table(self, cards: Sequence[ModelCard]) -> RateTable | None:
         """The table over those of `cards` that the state knows; None without the large model or rows."""
         columns = [self._known.column(card) for card in cards]
         kept = [(card, column) for card, column in zip(cards, columns, strict=True) if column is not None]
-        large = large_of(cards)
+        large = self._known.large(cards)
         if columns[large] is None:
             return None
         names = [card.name for card, _ in kept]

@@ -12,6 +12,8 @@ from pinnace.router.route import Rung
 
 EPSILON = 1e-9
 """Values nearer to each other than this are equal, and then the simpler ladder is taken."""
+NEARLY = 0.05
+"""Expected quality by which a dearer model may be worse and still be worth climbing to by a least bar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +21,16 @@ class Prospect:
     """One capable model on one request: expected quality, expected USD, and how its confidence spreads.
 
     `confidences` are equally likely values of the gate's verdict on this kind of request; empty where
-    no gate judges the model, which can then only be a last rung.
+    no gate judges the model, which can then only be a last rung. Below `least_bar` a judged answer of it
+    never stands where a dearer model that is about as good (`NEARLY`) could answer, whatever the policy
+    thinks of it.
     """
 
     model: str
     quality: float
     cost_usd: float
     confidences: tuple[float, ...] = ()
+    least_bar: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +44,11 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class _Ladder:
-    """Rungs from some model upwards, and what they are worth."""
+    """Rungs from some model upwards, what they are worth, and the expected quality of the last one."""
 
     value: float
     rungs: tuple[Rung, ...]
+    top: float
 
 
 def exchange_rate(alpha: float, gap: float, dearest_usd: float) -> float:
@@ -93,14 +99,17 @@ def plan_route(prospects: Sequence[Prospect], rate: float) -> Plan:
 
 def _extend(ladder: _Ladder | None, prospect: Prospect, rate: float) -> _Ladder:
     price = rate * prospect.cost_usd
-    alone = _Ladder(prospect.quality - price, (Rung(prospect.model),))
+    alone = _Ladder(prospect.quality - price, (Rung(prospect.model),), prospect.quality)
     if ladder is None:
         return alone
-    options = [alone, ladder]
-    bar = min(max(ladder.value, 0.0), 1.0)
-    if any(confidence < bar for confidence in prospect.confidences):
-        hoped = sum(max(confidence, bar) for confidence in prospect.confidences) / len(prospect.confidences)
-        options.append(_Ladder(hoped - price, (Rung(prospect.model, bar), *ladder.rungs)))
+    above = min(max(ladder.value, 0.0), 1.0)
+    is_as_good = ladder.top > prospect.quality - NEARLY
+    is_held = bool(prospect.least_bar and prospect.confidences and is_as_good)
+    bar = max(above, prospect.least_bar) if is_held else above
+    options = [ladder] if is_held else [alone, ladder]
+    if is_held or any(confidence < bar for confidence in prospect.confidences):
+        hoped = sum(c if c >= bar else above for c in prospect.confidences) / len(prospect.confidences)
+        options.append(_Ladder(hoped - price, (Rung(prospect.model, bar), *ladder.rungs), ladder.top))
     best = max(option.value for option in options)
     return next(option for option in options if option.value >= best - EPSILON)
 
@@ -114,6 +123,9 @@ def _describe(ladder: _Ladder, dearest_first: Sequence[Prospect]) -> tuple[str, 
         return "cascade", (
             f"{first.model} first; below a confidence of {first.bar:.2f}, {nexts} is worth its price"
         )
-    if first.model == dearest_first[-1].model:
+    cost = next(p.cost_usd for p in dearest_first if p.model == first.model)
+    if cost == dearest_first[0].cost_usd == dearest_first[-1].cost_usd:
+        return "single", f"{first.model} is expected to answer best of models that cost the same"
+    if cost == dearest_first[-1].cost_usd:
         return "single", f"nothing dearer is worth its price here, so {first.model} answers and never climbs"
     return "direct", f"a cheaper model would nearly always be doubted here, so straight to {first.model}"

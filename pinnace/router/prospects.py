@@ -7,7 +7,7 @@ import numpy as np
 from pinnace.models.card import ModelCard
 from pinnace.models.completion import Request
 from pinnace.router.forecast import Forecast
-from pinnace.router.known import Known, large_of
+from pinnace.router.known import Known
 from pinnace.router.needs import why_struck_out
 from pinnace.router.planner import Terms
 from pinnace.router.policy import Plan, Prospect, certified_prospects, plan_route
@@ -33,7 +33,7 @@ def prospects_of(found: Forecast, cards: Sequence[ModelCard]) -> tuple[Prospect,
             judged = climbs[i] and not np.isnan(spread).any()
             confidences = tuple(spread.tolist()) if judged else ()
             quality, usd = float(found.quality[0, i]), float(found.usd[0, i])
-            prospects.append(Prospect(card.name, quality, usd, confidences))
+            prospects.append(Prospect(card.name, quality, usd, confidences, card.least_bar))
     return tuple(prospects)
 
 
@@ -44,7 +44,7 @@ def plan_of(
     if terms.margin is None:
         plan = plan_route(prospects, rate)
         return Plan(plan.rungs, plan.strategy, f"{plan.why}; {terms.why}" if terms.why else plan.why)
-    large = cards[large_of(cards)].name
+    large = cards[known.large(cards)].name
     eligible = measured(cards, known) | {large}
     hoped = [p if p.model in eligible else Prospect(p.model, -np.inf, p.cost_usd) for p in prospects]
     plan = plan_route(certified_prospects(hoped, large, terms.margin), rate)

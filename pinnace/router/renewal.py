@@ -6,7 +6,8 @@ may still change, the embedder, the ledger. Knows nothing of requests; who calls
 
 import asyncio
 
-from pinnace.config import Config
+from pinnace.config import AdapterMember, Config
+from pinnace.models.adapters.backend import can_go_on
 from pinnace.models.fleet import Fleet
 from pinnace.models.recarded import runs_alike
 from pinnace.router.dispatch import Dispatcher, make_router
@@ -19,7 +20,11 @@ def kept_members(running: Dispatcher, before: Config, after: Config) -> tuple[st
     sections = {member.name: member for member in before.fleet}
     pairs = [(member, sections.get(member.name)) for member in after.fleet]
     same = [new.name for new, old in pairs if old is not None and runs_alike(new, old)]
-    return tuple(n for n in same if running.fleet.status[n].state in ("ready", "restarting"))
+    backends, states = running.fleet.backends, running.fleet.status
+    members = {m.name: m for m in after.fleet if m.name in same}
+    alive = {n: m for n, m in members.items() if states[n].state in ("ready", "restarting")}
+    fit = {n: m for n, m in alive.items() if can_go_on(m, before, after, backends[n])}
+    return tuple(n for n, m in fit.items() if not isinstance(m, AdapterMember) or m.base in fit)
 
 
 def renewed(running: Dispatcher, before: Config, after: Config) -> Dispatcher:

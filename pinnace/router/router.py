@@ -19,7 +19,7 @@ from pinnace.router.exploration import Exploration
 from pinnace.router.explorer import Explorer
 from pinnace.router.forecast import Forecast, Forecaster
 from pinnace.router.forecast_queue import ForecastQueue
-from pinnace.router.known import Known, large_of
+from pinnace.router.known import Known
 from pinnace.router.ladders import Ladders, plan_ladders
 from pinnace.router.pinned import unread_route
 from pinnace.router.planner import Terms, make_planner
@@ -27,6 +27,7 @@ from pinnace.router.policy import Plan
 from pinnace.router.preparing import Preparing
 from pinnace.router.prospects import estimates_of, gains_of, matches_of, measured, plan_of, prospects_of
 from pinnace.router.route import Route, Rung
+from pinnace.router.routed_text import routed_text
 from pinnace.router.state import RouterState
 from pinnace.router.types import FloatArray
 
@@ -106,7 +107,7 @@ class Router:
         if pinned is None:
             await self._preparing.ready(cards)
         asked = time.perf_counter()
-        vector = await self._embeddings.embed(request.text())
+        vector = await self._embeddings.embed(routed_text(request))
         embed_s = time.perf_counter() - asked
         features, found = await self._forecasts.forecast(vector, request, cards)
         return self._decided(features, found, request, cards, pinned, began, embed_s)
@@ -184,8 +185,10 @@ class Router:
             quality = found.quality.copy()
             known = measured(cards, self._known)
             quality[:, [name not in known for name in names]] = -np.inf
-            quality[:, large_of(cards)] = found.quality[:, large_of(cards)] + terms.margin
-        ladders = plan_ladders(names, quality, found.usd, spreads, found.is_capable, terms.rates)
+            large = self._known.large(cards)
+            quality[:, large] = found.quality[:, large] + terms.margin
+        least_bars = np.array([card.least_bar for card in cards])
+        ladders = plan_ladders(names, quality, found.usd, spreads, found.is_capable, terms.rates, least_bars)
         if self._explorer is None:
             return ladders
         ids = [request.id for request in requests]
@@ -217,7 +220,7 @@ class Router:
     def _seen(
         self, requests: Sequence[Request], vectors: FloatArray, cards: Sequence[ModelCard]
     ) -> tuple[FloatArray, Forecast]:
-        features = self.features([request.text() for request in requests], vectors)
+        features = self.features([routed_text(request) for request in requests], vectors)
         return features, self._forecast(features, requests, cards)
 
     def _forecast(
@@ -228,7 +231,7 @@ class Router:
 
     def _terms(self, found: Forecast, requests: Sequence[Request], cards: Sequence[ModelCard]) -> Terms:
         dearest = np.where(found.is_capable, found.usd, 0.0).max(axis=1)
-        return self._planner.terms(cards, [request.text() for request in requests], dearest)
+        return self._planner.terms(cards, [routed_text(request) for request in requests], dearest)
 
     def _plan(self, found: Forecast, sds: FloatArray, request: Request, cards: Sequence[ModelCard]) -> Plan:
         terms = self._terms(found, [request], cards)

@@ -9,7 +9,7 @@ import importlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -19,6 +19,7 @@ import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
 
 from pinnace.errors import StateError
+from pinnace.models.in_place import put_in_place
 from pinnace.router.calibration_rows import NAMES as CALIBRATION
 from pinnace.router.calibration_rows import CalibrationRows
 from pinnace.router.clusters import Clusters
@@ -28,6 +29,8 @@ from pinnace.router.gate import Gate
 from pinnace.router.types import FloatArray
 
 FORMAT = 2
+TABLE = "table.parquet"
+"""The outcome table that a state was fitted from, where it was kept: it has the prompts in it."""
 QUANTILES = 21
 _PLAIN = ("centroids", "quality", "quality_sd", "output_tokens", "confidences", "gain", "gain_half")
 _CALIBRATION = tuple(f"calibration.{name}" for name in CALIBRATION)
@@ -55,7 +58,8 @@ class RouterState:
 
     `quality` and its standard deviation `quality_sd` (k, m) are for people to read; `output_tokens` (k, m)
     are expected completion tokens; `confidences` (k, m, 21) is how the gate's confidence spreads, NaN where
-    no gate judges. `overall` (m, 2) holds each model's mean quality and completion tokens over all rows.
+    no gate judges. `overall` (m, 2) holds what to expect of each model on a request like none that is
+    known: the mean of its clusters' mean quality, and its mean completion tokens.
     """
 
     models: tuple[str, ...]
@@ -214,8 +218,10 @@ def _arrays(state: RouterState) -> dict[str, FloatArray]:
     }
 
 
-def save_state(state: RouterState, folder: Path) -> None:
+def save_state(state: RouterState, folder: Path, *, table: Callable[[Path], None] | None = None) -> None:
     """Write `state` beside `folder`, then put it in its place whole.
+
+    :param table: writes the outcome table that it was fitted from to the path that it is given.
 
     :raises StateError: when something else than a router state lies there.
     """
@@ -234,7 +240,9 @@ def save_state(state: RouterState, folder: Path) -> None:
         text = json.dumps(_HeaderAdapter.dump_python(header, mode="json"), indent=1, ensure_ascii=False)
         (beside / "state.json").write_text(text + "\n", encoding="utf-8")
         (beside / "arrays.safetensors").chmod(0o644)
-        _put_in_place(beside, folder)
+        if table is not None:
+            table(beside / TABLE)
+        put_in_place(beside, folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
@@ -259,13 +267,4 @@ def can_replace(folder: Path) -> bool:
     if not folder.exists():
         return True
     names = {entry.name for entry in folder.iterdir()} if folder.is_dir() else {"a file"}
-    return names <= {"state.json", "arrays.safetensors"}
-
-
-def _put_in_place(beside: Path, folder: Path) -> None:
-    """Swap `beside` in for `folder`: the old state stays until the new one is whole."""
-    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-    if folder.exists():
-        folder.replace(old)
-    beside.replace(folder)
-    shutil.rmtree(old, ignore_errors=True)
+    return names <= {"state.json", "arrays.safetensors", TABLE}

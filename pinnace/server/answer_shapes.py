@@ -17,7 +17,7 @@ class TokenUsage(BaseModel):
 
 
 class RouteAccount(BaseModel):
-    """Who answered, by which route, how surely, for how much, and why."""
+    """Who answered, by which route, how surely, for how much, and why; joules where they are known."""
 
     model: str
     route: str
@@ -25,6 +25,9 @@ class RouteAccount(BaseModel):
     cost_usd: float
     escalated: bool
     why: str
+    joules: float | None = None
+    joules_source: str | None = None
+    diverse: dict[str, Any] | None = None
 
 
 class AnswerMessage(BaseModel):

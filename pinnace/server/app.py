@@ -30,6 +30,7 @@ from pinnace.server.envelope import (
 )
 from pinnace.server.exchange import Exchange, request_id_of
 from pinnace.server.metrics import CONTENT_TYPE
+from pinnace.server.privacy import is_private
 from pinnace.server.response_cache import ResponseCache
 from pinnace.server.slow_reader import SlowReaderError
 from pinnace.server.standing import Standing
@@ -100,6 +101,7 @@ class App:
         if scope["path"] not in OPEN_PATHS:
             caller = exchange.caller = self.keys.check(scope["headers"])
             exchange.priority = max(caller.priority, priority_of(scope["headers"]))
+            exchange.is_private = is_private(scope["headers"])
             exchange.write_timeout_s = self.config.write_timeout_s
             if scope["method"] == "POST":
                 caller.knock()

@@ -134,6 +134,8 @@ class Asker:
         if caller is None:
             return asked
         request = caller.claim(asked.request, asked.model, asked.weight, exchange.priority)
+        if exchange.is_private:
+            request = replace(request, private=True)
         return asked if request is asked.request else replace(asked, request=request)
 
     def permit(self, exchange: Exchange, model: str, weight: int) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from pinnace.models.completion import Delta, TokenLogprob, Usage
 from pinnace.router.answer import Answered
+from pinnace.router.ledger_row import joules_of_all
 
 to_json = json.JSONEncoder(separators=(",", ":")).encode
 """JSON without blanks, in ASCII."""
@@ -80,7 +81,12 @@ def usage_of(usage: Usage) -> dict[str, int]:
 
 
 def route_of(answered: Answered) -> dict[str, Any]:
-    """The `pinnace` object of an answer: who answered, by which route, how surely, for how much, and why."""
+    """The `pinnace` object of an answer: who answered, by which route, how surely, for how much, and why.
+
+    With joules and their source where any are known.
+    """
+    joules, source = joules_of_all(answered.attempts)
+    energy = {} if joules is None else {"joules": joules, "joules_source": source}
     return {
         "model": answered.model,
         "route": path_of(attempt.model for attempt in answered.attempts),
@@ -88,6 +94,7 @@ def route_of(answered: Answered) -> dict[str, Any]:
         "cost_usd": round(answered.cost_usd, 10),
         "escalated": answered.escalated,
         "why": answered.why,
+        **energy,
     }
 
 

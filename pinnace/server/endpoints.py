@@ -23,7 +23,7 @@ def openai_routes(asker: Asker, dispatcher: Dispatcher) -> list[Route]:
     """The routes of all of them."""
     models = ModelList(dispatcher)
     return [
-        Route(CHAT_PATH, ChatCompletions(asker), methods=["POST"], name="chat"),
+        Route(CHAT_PATH, ChatCompletions(asker, dispatcher), methods=["POST"], name="chat"),
         Route(TEXT_PATH, TextCompletions(asker), methods=["POST"], name="completions"),
         Route(RESPONSES_PATH, Responses(asker), methods=["POST"], name="responses"),
         Route(EMBEDDINGS_PATH, Embeddings(asker, dispatcher.embedders), methods=["POST"], name="embeddings"),

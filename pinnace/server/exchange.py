@@ -37,7 +37,7 @@ class Exchange:
     `status` is None until the headers have left; `model` is the fleet member that answered, for the
     metrics; `lifeline` is what the work hangs on; `sight` what is known of it; `gaps` counts the times
     between its chunks. `caller` is who asks, once that is known, `priority` how urgently its header says,
-    and `also` are headers that every answer of it has.
+    `is_private` whether its text must not be kept, and `also` are headers that every answer of it has.
     """
 
     def __init__(self, request_id: str, send: Send) -> None:
@@ -51,6 +51,7 @@ class Exchange:
         self._failure: Callable[[Envelope], bytes] | None = None
         self.caller: Caller | None = None
         self.priority = 0
+        self.is_private = False
         self.also: list[Header] = []
         self.reader: SlowReader | None = None
         self.write_timeout_s: float | None = None

@@ -1,8 +1,10 @@
 """The `x-pinnace-*` headers of an answer: its route for who does not read the body."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pinnace.router.answer import Answered, Committed
+from pinnace.router.ledger_row import joules_of_all
 from pinnace.server.completion import path_of
 from pinnace.server.envelope import Header
 from pinnace.server.sight import Sight
@@ -29,6 +31,22 @@ def headers_of_several(accounts: Sequence[Answered]) -> list[Header]:
     return _encoded({"x-pinnace-model": ",".join(models), "x-pinnace-cost-usd": f"{cost_usd:.10f}"})
 
 
+def headers_of_diverse(account: Mapping[str, Any]) -> list[Header]:
+    """Those of several different answers, from their `pinnace` object."""
+    found: Mapping[str, Any] = account["diverse"]
+    fields = {
+        "x-pinnace-model": account["model"],
+        "x-pinnace-route": account["route"],
+        "x-pinnace-confidence": f"{account['confidence']:.4f}",
+        "x-pinnace-cost-usd": f"{account['cost_usd']:.10f}",
+        "x-pinnace-why": ascii_line(account["why"]),
+        "x-pinnace-distinct": str(found["distinct"]),
+        "x-pinnace-valid": str(found["valid"]),
+        "x-pinnace-samples": str(found["samples"]),
+    }
+    return _encoded(fields)
+
+
 def headers_of_sight(sight: Sight, *, is_stream: bool) -> list[Header]:
     """How a request was routed and what that took, once it was; times in milliseconds.
 
@@ -42,6 +60,9 @@ def headers_of_sight(sight: Sight, *, is_stream: bool) -> list[Header]:
     }
     if not is_stream:
         fields["x-pinnace-overhead-ms"] = f"{1000 * sight.overhead():.3f}"
+        joules, source = joules_of_all(sight.attempts)
+        if joules is not None:
+            fields |= {"x-pinnace-joules": f"{joules:.6g}", "x-pinnace-joules-source": ascii_line(source)}
     return _encoded(fields)
 
 

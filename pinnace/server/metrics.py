@@ -13,7 +13,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from pinnace.models.backend import Backend
 from pinnace.router.answer import Attempt, Committed
 from pinnace.router.route import Route
-from pinnace.server.metrics_read import BackendSeries, joules_of
+from pinnace.server.metrics_read import BackendSeries
 from pinnace.server.sight import Sight
 from pinnace.server.tally import Tally
 
@@ -84,8 +84,9 @@ class Metrics:
         )
         self._tokens = self._counter("pinnace_tokens", "Tokens spent, drafts included", "model", "kind")
         self._joules = self._counter(
-            "pinnace_estimated_joules", "Energy by the figures that its operator declares", "model"
+            "pinnace_estimated_joules", "Energy by figures per token, whose source is told", "model"
         )
+        self._measured = self._counter("pinnace_measured_joules", "Energy that a meter gave", "model")
         self._cost = self._counter("pinnace_cost_usd", "US dollars spent, drafts included", "model")
 
     def render(self) -> bytes:
@@ -106,9 +107,9 @@ class Metrics:
             self._tokens.labels(model, "prompt").inc(attempt.usage.prompt_tokens)
             self._tokens.labels(model, "completion").inc(attempt.usage.completion_tokens)
             self._cost.labels(model).inc(attempt.cost_usd)
-            joules = joules_of(self._backends().get(model), attempt.usage)
-            if joules is not None:
-                self._joules.labels(model).inc(joules)
+            if attempt.joules is not None:
+                counter = self._joules if attempt.usage.joules is None else self._measured
+                counter.labels(model).inc(attempt.joules)
         if committed is not None and committed.escalated:
             self._escalations.labels(committed.model).inc()
 

@@ -1,4 +1,4 @@
-"""Series that are read off the fleet at each scrape: breakers, retries, and the energy that is declared.
+"""Series that are read off the fleet at each scrape: breakers, retries, and where joules come from.
 
 A backend that has no breaker has no such series. Knows nothing of requests.
 """
@@ -9,7 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from pinnace.models.backend import Backend
-from pinnace.models.completion import Usage
+from pinnace.models.energy.joules import source_of
 
 BREAKER_STATES = ("closed", "half_open", "open")
 
@@ -35,7 +35,7 @@ class BackendSeries(Collector):
         retries = _counter("pinnace_retries", "Requests sent to a backend again")
         restarts = _counter("pinnace_engine_restarts", "Engines started again")
         energy = GaugeMetricFamily(
-            "pinnace_energy_source_info", "Where the declared joules come from", labels=("model", "source")
+            "pinnace_energy_source_info", "Where a model's joules come from", labels=("model", "source")
         )
         for name, backend in backends.items():
             if (now := _breaker_state(backend)) is not None:
@@ -45,7 +45,7 @@ class BackendSeries(Collector):
                 if (count := _count(backend, counted)) is not None:
                     family.add_metric((name,), count)
             if backend.card.energy is not None:
-                energy.add_metric((name, backend.card.energy.source), 1)
+                energy.add_metric((name, source_of(backend.card.energy)), 1)
         yield from (breakers, retries, restarts, energy)
 
 
@@ -63,11 +63,3 @@ def _count(backend: Backend, name: str) -> int | None:
     """A backend's own counter; None where it has none of that name. Wrapped ones show what is inside."""
     found: int | None = getattr(backend, name, None)
     return found
-
-
-def joules_of(backend: Backend | None, usage: Usage) -> float | None:
-    """What `usage` took by the figures that are declared for the model; None where none are."""
-    energy = None if backend is None else backend.card.energy
-    if energy is None:
-        return None
-    return (usage.prompt_tokens * energy.input + usage.completion_tokens * energy.output) / 1000

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pinnace.config import Config, VllmMember
+from pinnace.config import Config, VllmMember, adapter_slots
 from pinnace.errors import PinnaceError
 from pinnace.models.memory import why_no_room
 from pinnace.router.dispatch import Dispatcher
@@ -150,7 +150,7 @@ def check_fixed(before: Config, after: Config) -> None:
 async def _check_room(after: Config, kept: tuple[str, ...]) -> None:
     """A new or changed local engine starts while the old one still serves, so there must be room for both."""
     fresh = [m for m in after.fleet if isinstance(m, VllmMember) and m.name not in kept]
-    why = await why_no_room(fresh)
+    why = await why_no_room([(member, adapter_slots(after.fleet, member)) for member in fresh])
     if why is not None:
         names = ", ".join(f"fleet.{m.name}" for m in fresh)
         raise ReloadError(f"{names}: a new or changed local engine {why}: restart the server instead")
@@ -164,7 +164,8 @@ async def _start(new: Dispatcher, old: Dispatcher, before: Config, after: Config
     await start_beside(new, old)
     same = {member.name for member in before.fleet if member in after.fleet}
     for name, status in new.fleet.status.items():
-        if status.state == "failed" and name not in same:
+        served = name in old.fleet.status and old.fleet.status[name].state == "ready"
+        if status.state == "failed" and (name not in same or served):
             raise ReloadError(f"fleet.{name}: did not start: {status.detail}")
 
 

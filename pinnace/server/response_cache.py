@@ -178,7 +178,8 @@ def _is_makeshift(answered: Answered) -> bool:
 
 
 def _for_free(answered: Answered) -> Answered:
-    attempts = tuple(replace(attempt, cost_usd=0.0, usage=Usage()) for attempt in answered.attempts)
+    free = {"cost_usd": 0.0, "usage": Usage(), "joules": None, "joules_source": ""}
+    attempts = tuple(replace(attempt, **free) for attempt in answered.attempts)
     return replace(answered, attempts=attempts, cost_usd=0.0)
 
 

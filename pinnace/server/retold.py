@@ -51,7 +51,8 @@ class Retold:
         """One row in the ledger: an answer that cost nothing."""
         ledger = self._dispatcher.ledger
         if ledger is not None:
-            text = "".join(d.text for d in kept.deltas if d.index == 0) if ledger.store_text else None
+            is_kept = ledger.store_text and not request.private
+            text = "".join(d.text for d in kept.deltas if d.index == 0) if is_kept else None
             ledger.add(cached_row(request, model, kept.committed, kept.answered, text, total_s))
 
     def _state_name(self) -> str:

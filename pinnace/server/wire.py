@@ -11,6 +11,8 @@ from pydantic import Field
 
 from pinnace.config import Limits
 from pinnace.models.completion import Request
+from pinnace.router.diverse import Wish
+from pinnace.server.diverse_wire import Diverse
 from pinnace.server.generation import Choices, parsed, tokens_within, too_large, wrong_field
 from pinnace.server.sampling import LogitBias
 from pinnace.server.schemas import with_schemas_checked
@@ -35,6 +37,7 @@ class ChatRequest(Choices):
     response_format: ResponseFormat | None = None
     parallel_tool_calls: bool | None = None
     logit_bias: LogitBias = None
+    diverse: Diverse | None = None
 
     # Known, and not supported yet: only null may be sent.
     reasoning_effort: None = None
@@ -69,6 +72,22 @@ class ChatRequest(Choices):
             logit_bias=self.logit_bias or {},
         )
         return with_schemas_checked(request, limits)
+
+    def wish(self, limits: Limits) -> Wish | None:
+        """The different answers that are asked for; None where one answer is.
+
+        :raises RequestError: where they are over a limit, or what else is asked for does not go with them.
+        """
+        if self.diverse is None:
+            return None
+        for param, is_wrong, message in (
+            ("stream", self.stream, "diverse answers are compared before any is sent: leave stream out"),
+            ("n", self.n is not None, "diverse says how many answers: leave n out"),
+            ("temperature", self.temperature == 0, "diverse needs answers that differ: more than 0"),
+        ):
+            if is_wrong:
+                raise wrong_field(param, message)
+        return self.diverse.to_wish(limits)
 
     def _check_fields(self) -> None:
         """Fields that need each other, or contradict each other."""

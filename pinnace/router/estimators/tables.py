@@ -26,6 +26,17 @@ def group_means(scores: FloatArray, groups: IntArray, count: int) -> tuple[Float
     return shrunk, np.sqrt(within / (rows + prior_rows + 1))
 
 
+def mean_of_groups(scores: FloatArray, groups: IntArray, count: int) -> FloatArray:
+    """Per model the mean of its groups' means, (m,): what to expect of a request of a group yet unseen.
+
+    A model that was measured mostly on what it was made for is thus not expected to be as good at all else.
+    A model without any score is expected to be like the mean of all.
+    """
+    rows = _sums((~np.isnan(scores)).astype(np.float64), groups, count)
+    means = np.where(rows > 0, _sums(_filled(scores), groups, count) / np.maximum(rows, 1), np.nan)
+    return column_means(means)
+
+
 def _sums(values: FloatArray, groups: IntArray, count: int) -> FloatArray:
     """Sums of `values` (n, m) per group, (count, m)."""
     sums = np.zeros((count, values.shape[1]))

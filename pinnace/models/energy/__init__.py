@@ -1,0 +1,1 @@
+"""Energy of answers: measured, calibrated or estimated, and never without its source."""

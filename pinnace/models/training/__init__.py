@@ -1,0 +1,1 @@
+"""Training of adapters, by answers and by preference, on transformers and peft (extra: `pinnace[train]`)."""

@@ -1,0 +1,134 @@
+"""Writes the cards of the shipped specialists: what they are, were trained on, and score.
+
+    python tools/specialists/cards.py --matrix docs/matrix/figures.json
+
+Settings come from the `training.json` beside each adapter, scores from what `pinnace eval matrix --report`
+reported, words from `cards.yaml`; prompts are those of the suites.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rows import SPECIALISTS
+from whole_file import write_whole
+
+from pinnace.eval.example import Example
+from pinnace.eval.suites import read_suite
+
+WORDS: Mapping[str, Mapping[str, Any]] = yaml.safe_load(Path(__file__).with_name("cards.yaml").read_bytes())
+BASE = "smollm2-135m"
+FIVE = f"{BASE}@5"
+FIGURES = {
+    "accuracy": "accuracy",
+    "coverage_97": "share kept at 97 %",
+    "scope_auroc": "AUROC of scope",
+}
+
+
+def card(name: str, training: Mapping[str, Any], matrix: Mapping[str, Any], example: Example) -> str:
+    """The card of the specialist `name`, in Markdown with the front matter of a hub's model cards.
+
+    :param example: one of its suite's, to show how it is asked.
+    """
+    words, settings = WORDS[name], training["settings"]
+    front = {
+        "base_model": "HuggingFaceTB/SmolLM2-135M-Instruct",
+        "library_name": "peft",
+        "license": "apache-2.0",
+        "datasets": list(words["datasets"]),
+        "language": "en",
+        "tags": ["lora", "pinnace", "specialist"],
+    }
+    parts = [
+        f"---\n{yaml.safe_dump(front, sort_keys=False)}---",
+        f"# {name}: {words['title']}",
+        words["about"],
+        f"## How it is asked\n\n```text\n{example.prompt}\n```\n\n{_answer(example)}",
+        f"## What it scores\n\n{_scores(name, words['suites'], matrix)}",
+        "## What it was trained on\n\n" + _training(words, training),
+        f"## How\n\n`make specialist-{name}`. {_settings(settings)}",
+        f"## Where it ends\n\n{words['limits']}",
+        "Licence: Apache-2.0, as the base.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _answer(example: Example) -> str:
+    if example.rule != "calls":
+        return f"The answer: `{example.expected}`"
+    return "The answer is a call of one of the functions that come with the request (`tools`)."
+
+
+def _scores(name: str, suites: Sequence[str], matrix: Mapping[str, Any]) -> str:
+    lines = [
+        "Measured live on rows that were never trained on, with 95 % intervals; "
+        f"`{FIVE}` is the base with five solved examples in its prompt.\n",
+        "| suite | figure | " + " | ".join((name, BASE, FIVE)) + " |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for suite in suites:
+        models = matrix["suites"][suite]["models"]
+        for key, label in FIGURES.items():
+            if key in models.get(name, {}):
+                cells = [cell(models.get(model), key) for model in (name, BASE, FIVE)]
+                lines.append(f"| {suite} ({models[name]['rows']} rows) | {label} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def cell(figures: Mapping[str, Any] | None, key: str) -> str:
+    """A figure with its interval; empty where there is none."""
+    if figures is None or figures.get(key) is None:
+        return ""
+    return f"{figures[key]:.3f} ({figures[f'{key}_low']:.3f} to {figures[f'{key}_high']:.3f})"
+
+
+def _training(words: Mapping[str, Any], training: Mapping[str, Any]) -> str:
+    last = training["evaluations"][-1]
+    return (
+        f"{words['data']} ({words['data_licence']}). {training['rows']:,} rows, and {training['held']} held "
+        f"back, of which {last['held_right']:.1%} were answered to the letter in the end."
+    )
+
+
+def _settings(settings: Mapping[str, Any]) -> str:
+    return (
+        f"LoRA of rank {settings['rank']} on all linear layers, {settings['epochs']} epochs at most of "
+        f"batches of {settings['batch']}, learning rate {settings['learning_rate']:g}, seed "
+        f"{settings['seed']}; the rest is in `training.json`."
+    )
+
+
+def _first_held(suite: str, data: Path) -> Example:
+    found: Iterator[Example] = (example for example in read_suite(suite, data) if example.split == "held")
+    return next(found)
+
+
+def main() -> int:
+    """Write the cards of the specialists that are there, and return the exit code."""
+    parser = argparse.ArgumentParser(description="Write the cards of the specialists.")
+    parser.add_argument("--matrix", type=Path, default=Path("docs/matrix/figures.json"))
+    parser.add_argument("--data", type=Path, default=Path("../shared/data/tasks"))
+    parser.add_argument("--adapters", type=Path, default=Path("adapters"))
+    given = parser.parse_args()
+    (matrix,) = json.loads(given.matrix.read_bytes())["tables"]
+    for name in SPECIALISTS:
+        folder = given.adapters / name
+        if not folder.is_dir():
+            print(f"{folder}: not trained yet")
+            continue
+        training = json.loads((folder / "training.json").read_bytes())
+        text = card(name, training, matrix, _first_held(WORDS[name]["suites"][0], given.data))
+        write_whole(folder / "README.md", text)
+        print(folder / "README.md")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
