@@ -10,6 +10,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.request import urlopen
 
 import httpx
 
@@ -101,18 +102,26 @@ def status_of(url: str) -> int:
 
 
 def wait_for(question, running: Running, seconds: float) -> None:
-    """Wait until `question()` is true; fails with the log, and with what runs and waits."""
-    until = time.monotonic() + seconds
-    while not question():
+    """Wait until `question()` is true; fails with the log, what runs and waits, and how long asking took."""
+    until, times, longest = time.monotonic() + seconds, 0, 0.0
+    while True:
+        began = time.monotonic()
+        if question():
+            return
+        now, times = time.monotonic(), times + 1
+        longest = max(longest, now - began)
+        asked = f"asked {times} times in {seconds} s, the longest took {longest:.1f} s"
         assert running.process.poll() is None, "\n".join(running.lines()[-30:])
-        assert time.monotonic() < until, "\n".join([*running.lines()[-30:], *_standing(running)])
+        assert now < until, "\n".join([*running.lines()[-30:], *_standing(running), asked])
         time.sleep(0.2)
+
+
+def metrics_of(running: Running) -> str:
+    """What `/metrics` says, asked for in the plainest way there is."""
+    with urlopen(f"{running.url}/metrics", timeout=60) as answer:
+        return answer.read().decode()
 
 
 def _standing(running: Running) -> list[str]:
     told = ("pinnace_running", "pinnace_queued")
-    return [
-        line
-        for line in httpx.get(f"{running.url}/metrics", timeout=60).text.splitlines()
-        if line.startswith(told)
-    ]
+    return [line for line in metrics_of(running).splitlines() if line.startswith(told)]

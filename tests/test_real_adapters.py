@@ -125,13 +125,14 @@ async def until(http: httpx.AsyncClient, holds: Callable[[set[str]], bool]) -> N
 
 
 def check_near_tie(alone: list[dict[str, Any]], mixed: list[dict[str, Any]]) -> None:
-    """Where the two first differ, the two likeliest tokens are near each other, and have changed places."""
+    """Where the two first differ, both have the same two likeliest tokens, near each other."""
     parted = ((a, m) for a, m in zip(alone, mixed, strict=False) if a["token"] != m["token"])
     one, other = next(parted)
-    first, second = one["top_logprobs"]
-    assert first["logprob"] - second["logprob"] <= NEAR, (text(alone), text(mixed))
-    assert other["token"] == second["token"], (text(alone), text(mixed))
-    assert one["token"] == other["top_logprobs"][1]["token"], (text(alone), text(mixed))
+    both = {one["token"], other["token"]}
+    for each in (one, other):  # as rounding leaves them: one first, the other, or both at once
+        first, second = each["top_logprobs"]
+        assert first["logprob"] - second["logprob"] <= NEAR, (text(alone), text(mixed))
+        assert {first["token"], second["token"]} == both, (text(alone), text(mixed))
 
 
 async def test_each_answers_in_a_mixed_batch_as_it_does_alone(server: Running) -> None:

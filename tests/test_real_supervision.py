@@ -3,6 +3,7 @@
 One server for the whole file; the last test ends it.
 """
 
+import json
 import os
 import signal
 import time
@@ -18,6 +19,7 @@ from real_server import (
     ROOT,
     Running,
     free_port,
+    metrics_of,
     pinnace_serve,
     stand_in_large,
     status_of,
@@ -57,8 +59,12 @@ def server(tmp_path_factory: pytest.TempPathFactory, large_port: int) -> Generat
         yield running
 
 
+def body_of(text: str, model: str = SMALL, **fields: object) -> dict[str, object]:
+    return {"model": model, "messages": [{"role": "user", "content": text}], "temperature": 0, **fields}
+
+
 def ask(server: Running, text: str, model: str = SMALL, **fields: object) -> httpx.Response:
-    body = {"model": model, "messages": [{"role": "user", "content": text}], "temperature": 0, **fields}
+    body = body_of(text, model, **fields)
     return httpx.post(f"{server.url}/v1/chat/completions", json=body, timeout=120)
 
 
@@ -67,7 +73,7 @@ def ask_long(server: Running, text: str = LONG, max_tokens: int = 2000) -> httpx
 
 
 def runs(server: Running, many: int) -> bool:
-    return f"pinnace_running {many}.0" in httpx.get(f"{server.url}/metrics", timeout=5).text
+    return f"pinnace_running {many}.0" in metrics_of(server)
 
 
 def engine_of(server: Running) -> psutil.Process:
@@ -139,14 +145,17 @@ def test_sigterm_to_the_whole_group_lets_what_runs_finish_and_leaves_nothing(ser
     """As `make run` under Ctrl-C and service managers send it: to the engine's process too. Last but one."""
     engine = engine_of(server)
     everybody = psutil.Process(server.process.pid).children(recursive=True)
-    with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(ask_long, server, max_tokens=600)
-        wait_for(lambda: runs(server, 1), server, 60)
-        time.sleep(1)
+    body = body_of(
+        LONG, max_tokens=600, logit_bias=ENDLESS, stream=True, stream_options={"include_usage": True}
+    )
+    with httpx.stream("POST", f"{server.url}/v1/chat/completions", json=body, timeout=120) as answer:
+        assert answer.status_code == 200
+        lines = answer.iter_lines()
+        assert any('"content":"' in line for line in lines)  # up to the first text: the engine is at it
         os.killpg(server.process.pid, signal.SIGTERM)
-        answer = asked.result()
-    assert answer.status_code == 200, answer.text
-    assert answer.json()["usage"]["completion_tokens"] == 600
+        *_, usage, done = (line for line in lines if line)
+    assert done == "data: [DONE]"
+    assert json.loads(usage.removeprefix("data: "))["usage"]["completion_tokens"] == 600
     assert server.process.wait(180) == 0
     wait_for_ends(everybody)
     assert nothing_is_left_of(engine)
