@@ -15,12 +15,20 @@
     │   ├── UnknownModelError     names a model that is not in the fleet
     │   ├── NoCapableModelError   no fleet member meets the request's hard needs
     │   └── ContextTooLongError   the prompt and the answer do not fit the model's context window
-    └── BackendError              a backend could not answer
-        ├── SelfTestError         a local model's text is not its reference text
-        ├── BackendUnavailableError   not started, not reachable, or answered with a server error
-        │   └── BackendFullError      as many requests as may run and wait for it are there already
-        └── BackendTimeoutError   it took longer than it may
-            └── DeadlineExceededError   the request's own time was over
+    ├── BackendError              a backend could not answer
+    │   ├── SelfTestError         a local model's text is not its reference text
+    │   ├── BackendUnavailableError   not started, not reachable, or answered with a server error
+    │   │   └── BackendFullError      as many requests as may run and wait for it are there already
+    │   └── BackendTimeoutError   it took longer than it may
+    │       └── DeadlineExceededError   the request's own time was over
+    └── AgentError                a step of a pipeline could not be done
+        ├── StepError             a step or a tool cannot be as it was declared: says what to change
+        ├── LimitError            a session has used up what it may; names the limit and what was spent
+        ├── OutputError           no model's answer is of the type that the step declares
+        └── ToolError             a tool could not be used
+            ├── ToolArgumentsError    the model called it with what it does not take
+            ├── ToolFailedError       it raised
+            └── ToolTimeoutError      it took longer than it may
 """
 
 
@@ -108,3 +116,58 @@ class BackendTimeoutError(BackendError):
 
 class DeadlineExceededError(BackendTimeoutError):
     """The request's own time was over, whichever backend was at work."""
+
+
+class AgentError(PinnaceError):
+    """A step of a pipeline could not be done."""
+
+
+class StepError(AgentError):
+    """A step or a tool cannot be as it was declared."""
+
+
+class LimitError(AgentError):
+    """A session has used up what it may.
+
+    :param limit: the name of the limit, as `Limits` has it.
+    :param allowed: what it allows.
+    :param spent: what was spent and reserved of it when this was raised.
+    :param wanted: what the next call would have taken.
+    """
+
+    def __init__(self, limit: str, *, allowed: float, spent: float, wanted: float) -> None:
+        super().__init__(
+            f"the session's limit of {limit} is {allowed:g}: {spent:g} are spent or promised, "
+            f"and the next call may take {wanted:g}"
+        )
+        self.limit = limit
+        self.allowed = allowed
+        self.spent = spent
+        self.wanted = wanted
+
+
+class OutputError(AgentError):
+    """No model's answer is of the type that the step declares."""
+
+
+class ToolError(AgentError):
+    """A tool could not be used.
+
+    :param tool: its name.
+    """
+
+    def __init__(self, tool: str, message: str) -> None:
+        super().__init__(f"tool {tool!r}: {message}")
+        self.tool = tool
+
+
+class ToolArgumentsError(ToolError):
+    """The model called a tool with what it does not take."""
+
+
+class ToolFailedError(ToolError):
+    """A tool raised."""
+
+
+class ToolTimeoutError(ToolError):
+    """A tool took longer than it may."""
