@@ -12,7 +12,7 @@ from pinnace.models.completion import FinishReason, TokenLogprob, Usage
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One tool call of a model; `arguments` is the text that it wrote, `id` what the tool's answer refers to."""
+    """One tool call; `arguments` is the text that the model wrote, `id` what the tool's answer refers to."""
 
     id: str
     name: str
@@ -42,14 +42,15 @@ class Sample:
 class Account:
     """How an answer came about.
 
-    `rungs` are the models tried, in order; `confidence` is the probability that the first sample is right;
-    `cost_usd` and `joules` are of all rungs together (`joules` None where nothing is known of them), `usage`
-    of the answering model alone; `seconds` is what the caller waited.
+    `rungs` are the models tried, in order; `confidence` is the probability that the first sample is right,
+    None where whoever answered says none; `cost_usd` and `joules` are of all rungs together (`joules` None
+    where nothing is known of them, `cost_usd` 0 there), `usage` of the answering model alone; `seconds` is
+    what the caller waited.
     """
 
     model: str
     rungs: tuple[str, ...]
-    confidence: float
+    confidence: float | None
     escalated: bool
     why: str
     usage: Usage
@@ -68,8 +69,12 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A model that a fleet may be asked for by name. Prices are USD per million tokens, None where unknown."""
+    """A model that a fleet may be asked for by name.
+
+    Prices are USD per million tokens, `joules_per_token` of one read and one written; None where unknown.
+    """
 
     name: str
     input_price: float | None = None
     output_price: float | None = None
+    joules_per_token: tuple[float, float] | None = None

@@ -1,0 +1,183 @@
+"""Drawing the answers of one step at one rung: requests made from the step, tools run between its turns.
+
+Answers of a step without tools are drawn as one request, so that the engine reads their prompt once. With
+tools each answer is a conversation of its own: the model speaks, what it calls is run, and it speaks again,
+until it answers or its turns are used up. Every turn is one grammar over all tools and the answer. Knows
+nothing of which answer is taken.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Generic, TypeVar
+
+from pinnace.agents.answer import Escalated, Tell, Text, ToolCalled
+from pinnace.agents.calling import Caller
+from pinnace.agents.line import AUTO
+from pinnace.agents.output import UnreadableError
+from pinnace.agents.reply import Account, Call, Reply, Sample
+from pinnace.agents.spanned import spanned
+from pinnace.agents.step import Step
+from pinnace.agents.strategy import Drawn
+from pinnace.agents.together import together
+from pinnace.agents.trace import OpenSpan, Trace
+from pinnace.errors import OutputError, ToolError
+from pinnace.models.completion import Delta, Message, Request, Usage
+
+T = TypeVar("T")
+CUT_SHORT = "it was cut off at its max_tokens"
+
+
+class StepAsking(Generic[T]):
+    """One try of `step` at one rung: `model` is asked, `rung` counts the tries before it.
+
+    `calls` are the spans of what was asked, in order. `tell` hears what happens; pieces of text as well where
+    it `is_live`.
+    """
+
+    def __init__(
+        self,
+        step: Step[T],
+        messages: Sequence[Message],
+        caller: Caller,
+        trace: Trace,
+        parent: int,
+        *,
+        model: str,
+        rung: int,
+        tell: Tell | None = None,
+        is_live: bool = False,
+    ) -> None:
+        self.calls: list[OpenSpan] = []
+        self._step = step
+        self._messages = tuple(messages)
+        self._caller = caller
+        self._trace = trace
+        self._parent = parent
+        self._model = model
+        self._rung = rung
+        self._tell = tell
+        self._hear = self._say if tell is not None and is_live else None
+
+    async def draw(
+        self,
+        n: int = 1,
+        *,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        top_logprobs: int | None = None,
+        is_judged: bool = True,
+    ) -> Sequence[Drawn[T]]:
+        """`n` answers; see `pinnace.agents.strategy.Asking`."""
+        step = self._step
+        self._accept = step.accept if is_judged or step.accept is None else 0.0
+        request = Request(
+            self._messages,
+            max_tokens=max_tokens or step.max_tokens,
+            temperature=step.temperature if step.temperature is not None else temperature,
+            top_logprobs=top_logprobs,
+            tools=tuple(tool.to_wire() for tool in step.offered),
+            tool_choice="auto" if step.offered else None,
+            response_format=step.reads.response_format(),
+        )
+        if step.offered:
+            return await together([self._converse(request) for _ in range(n)])
+        reply = await self._call(replace(request, n=n))
+        return [self._drawn(sample, reply.account) for sample in reply.samples]
+
+    def doubt(self, why: str) -> None:
+        """Note why what was asked is climbed past."""
+        for span in self.calls:
+            span.mark_climbed(why)
+
+    def accept(self) -> None:
+        """Mark what was asked as what the step's answer came from."""
+        for span in self.calls:
+            span.mark_accepted()
+
+    async def _converse(self, request: Request) -> Drawn[T]:
+        """One answer, with as many tool calls before it as it makes within its turns."""
+        accounts: list[Account] = []
+        for _ in range(self._step.max_turns):
+            reply = await self._call(request)
+            (sample,) = reply.samples
+            accounts.append(reply.account)
+            if not sample.calls:
+                return self._drawn(sample, _summed(accounts))
+            said = Message(
+                "assistant", sample.text, {"tool_calls": [each.to_wire() for each in sample.calls]}
+            )
+            heard = await together([self._use(each) for each in sample.calls])
+            request = replace(request, messages=(*request.messages, said, *heard))
+        raise OutputError(
+            f"step {self._step.name!r}: no answer within max_turns={self._step.max_turns}: "
+            "the model went on calling tools"
+        )
+
+    async def _call(self, request: Request) -> Reply:
+        """One request, and its span."""
+        step = self._step
+        with spanned(self._trace, "call", step.name, self._parent) as span:
+            accept = self._accept if self._model == AUTO else None
+            reply = await self._caller.call(
+                request, self._model, accept, is_climb=self._rung > 0, hear=self._hear
+            )
+            account = reply.account
+            if self._tell is not None and account.escalated:
+                self._tell(Escalated(account.model, account.why))
+            span.end(
+                model=account.model,
+                rung=self._rung,
+                rungs=account.rungs,
+                why=account.why,
+                confidence=account.confidence,
+                prompt_tokens=account.usage.prompt_tokens,
+                completion_tokens=account.usage.completion_tokens,
+                usd=account.cost_usd,
+                joules=account.joules,
+                samples=len(reply.samples),
+            )
+        self.calls.append(span)
+        return reply
+
+    async def _use(self, call: Call) -> Message:
+        """What the tool says, as a turn; its failure ends the step."""
+        name = call.name
+        budget = self._caller.budget
+        with spanned(self._trace, "tool", name, self._parent) as span, budget.reserve(tool_calls=1) as held:
+            tool = next((each for each in self._step.offered if each.name == name), None)
+            held.settle(tool_calls=1)
+            if self._tell is not None:
+                self._tell(ToolCalled(name, call.arguments))
+            if tool is None:
+                raise ToolError(name, f"is none of {', '.join(each.name for each in self._step.offered)}")
+            async with budget.in_time():
+                said = await tool.call(call.arguments)
+            span.end(note=f"{len(said.encode())} bytes")
+        return Message("tool", said, {"tool_call_id": call.id})
+
+    def _say(self, delta: Delta) -> None:
+        if self._tell is not None and delta.text:
+            self._tell(Text(delta.text))
+
+    def _drawn(self, sample: Sample, account: Account) -> Drawn[T]:
+        if sample.finish_reason == "length" and self._step.reads.schema is not None:
+            return Drawn(sample, account, fault=CUT_SHORT)
+        try:
+            return Drawn(sample, account, self._step.reads.read(sample.text))
+        except UnreadableError as error:
+            return Drawn(sample, account, fault=str(error))
+
+
+def _summed(accounts: Sequence[Account]) -> Account:
+    """The last account, with what all turns took."""
+    last = accounts[-1]
+    return replace(
+        last,
+        usage=Usage(
+            sum(a.usage.prompt_tokens for a in accounts), sum(a.usage.completion_tokens for a in accounts)
+        ),
+        cost_usd=sum(a.cost_usd for a in accounts),
+        joules=None if any(a.joules is None for a in accounts) else sum(a.joules or 0.0 for a in accounts),
+        escalated=any(a.escalated for a in accounts),
+        seconds=sum(a.seconds for a in accounts),
+    )

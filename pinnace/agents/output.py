@@ -1,0 +1,122 @@
+"""What a step gives back: from a Python type to what the model is held to, and from its text to a value.
+
+`str` is any text. Everything else is JSON of the type's schema; a type whose schema is no object is wrapped
+in one, since not every server takes another root. Knows no model and no wire.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, cast
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
+from pydantic_core import PydanticSerializationError
+
+from pinnace.errors import StepError
+
+T = TypeVar("T")
+KEY = "answer"
+"""The one property of the object that wraps what is none."""
+_LONGEST_FAULT = 300
+
+
+class UnreadableError(ValueError):
+    """An answer is not of the type; says why in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output(Generic[T]):
+    """One type, ready to be asked for. `schema` is None for free text; `is_wrapped` as the module says."""
+
+    type: type[T]
+    schema: Mapping[str, Any] | None
+    is_wrapped: bool
+    _adapter: TypeAdapter[T]
+
+    def response_format(self) -> Mapping[str, Any] | None:
+        """OpenAI's `response_format`; None where any text is an answer."""
+        if self.schema is None:
+            return None
+        inner = {"name": KEY, "schema": self.schema, "strict": True}
+        return {"type": "json_schema", "json_schema": inner}
+
+    def read(self, text: str) -> T:
+        """The value that `text` is.
+
+        :raises UnreadableError: when it is none.
+        """
+        if self.schema is None:
+            return cast(T, text)
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise UnreadableError(f"expected JSON, got {_bounded(text)!r} ({error})") from None
+        if self.is_wrapped:
+            if not (isinstance(value, dict) and KEY in value):
+                raise UnreadableError(f"expected an object with {KEY!r}, got {_bounded(text)!r}")
+            value = cast(dict[str, Any], value)[KEY]
+        try:
+            return self._adapter.validate_json(json.dumps(value))
+        except ValidationError as error:
+            raise UnreadableError(one_line(error)) from None
+
+
+def output_of(kind: type[T], step: str) -> Output[T]:
+    """The output of the step named `step`.
+
+    :raises StepError: when the type has no JSON schema; says what to change.
+    """
+    if kind is str:
+        return Output(kind, None, is_wrapped=False, _adapter=TypeAdapter(kind))
+    try:
+        adapter = TypeAdapter(kind)
+        schema = adapter.json_schema()
+    except (PydanticSchemaGenerationError, PydanticUserError, PydanticSerializationError, TypeError) as error:
+        raise StepError(
+            f"step {step!r}: output {_name(kind)} has no JSON schema ({_bounded(str(error))}): "
+            "use a pydantic model, a dataclass, an enum, or a type of these, numbers, texts, lists and dicts"
+        ) from error
+    empty = _empty(schema)
+    if not schema or empty is not None:
+        told = f"leaves {empty!r} open" if schema else "allows anything"
+        raise StepError(
+            f"step {step!r}: output {_name(kind)} {told}: no model can be held to that; say what it is"
+        )
+    is_wrapped = schema.get("type") != "object"
+    if is_wrapped:
+        definitions = {"$defs": schema.pop("$defs")} if "$defs" in schema else {}
+        schema = {
+            "type": "object",
+            "properties": {KEY: schema},
+            "required": [KEY],
+            "additionalProperties": False,
+            **definitions,
+        }
+    return Output(kind, schema, is_wrapped, adapter)
+
+
+def one_line(error: ValidationError) -> str:
+    """What is wrong and where, bounded."""
+    faults = (
+        f"{'.'.join(map(str, fault['loc'])) or 'the answer'}: {fault['msg']}" for fault in error.errors()
+    )
+    return _bounded("; ".join(faults))
+
+
+def _empty(schema: Mapping[str, Any]) -> str | None:
+    """The name of a required property that may be anything at all; None where there is none."""
+    properties: Mapping[str, Any] = schema.get("properties") or {}
+    for name, inner in properties.items():
+        if name in schema.get("required", ()) and not set(inner) - {"title", "description"}:
+            return name
+    return None
+
+
+def _name(kind: object) -> str:
+    return getattr(kind, "__name__", None) or _bounded(repr(kind))
+
+
+def _bounded(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST_FAULT else f"{line[:_LONGEST_FAULT]}…"

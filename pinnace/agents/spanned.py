@@ -1,0 +1,20 @@
+"""A span around a block: it ends with the block, and with what went wrong there if anything did."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from pinnace.agents.trace import Kind, OpenSpan, Trace
+
+
+@contextmanager
+def spanned(
+    trace: Trace, kind: Kind, name: str, parent: int | None = None
+) -> Generator[OpenSpan, None, None]:
+    """Open a span for the block; what the block has ended by itself stays as it ended it."""
+    span = trace.begin(kind, name, parent)
+    try:
+        yield span
+    except BaseException as error:
+        span.end(error=f"{type(error).__name__}: {error}")
+        raise
+    span.end()

@@ -1,0 +1,394 @@
+"""Sessions on the scripted fleet: what steps give, when they climb, what they may spend, how they end."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+import pytest
+from pydantic import BaseModel, Field
+
+from pinnace.agents.answer import Escalated, Final, Text, ToolCalled
+from pinnace.agents.best_of import best_of
+from pinnace.agents.limits import Limits
+from pinnace.agents.planning import plan_and_solve
+from pinnace.agents.scripted_fleet import LARGE, SMALL, Say, ScriptedFleet
+from pinnace.agents.session import Session
+from pinnace.agents.step import Step
+from pinnace.agents.voting import vote
+from pinnace.errors import (
+    AgentError,
+    BackendUnavailableError,
+    LimitError,
+    OutputError,
+    StepError,
+    ToolFailedError,
+)
+
+
+class Ticket(BaseModel):
+    """What a customer wants."""
+
+    subject: str
+    urgency: int = Field(ge=1, le=5)
+
+
+class Mood(StrEnum):
+    """How they are."""
+
+    CALM = "calm"
+    CROSS = "cross"
+
+
+TICKET = Step("Read the ticket.", output=Ticket, name="read")
+GOOD = '{"subject": "a lost card", "urgency": 4}'
+BAD = '{"subject": "a lost card", "urgency": 9}'
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    for _ in range(1000):
+        if holds():
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("it never came to be")
+
+
+async def test_text_is_given_as_it_is_said() -> None:
+    fleet = ScriptedFleet(Say("Paris."))
+    async with fleet.session() as run:
+        assert await run.ask(Step("Answer."), "The capital of France?") == "Paris."
+    (request,) = fleet.requests
+    assert [(m.role, m.content) for m in request.messages] == [
+        ("system", "Answer."),
+        ("user", "The capital of France?"),
+    ]
+    assert request.response_format is None
+    fleet.assert_done()
+
+
+async def test_a_type_is_asked_for_by_its_schema_and_read() -> None:
+    fleet = ScriptedFleet(Say(GOOD))
+    async with fleet.session() as run:
+        ticket = await run.ask(TICKET, "I lost my card!")
+    assert ticket == Ticket(subject="a lost card", urgency=4)
+    schema = (fleet.requests[0].response_format or {})["json_schema"]["schema"]
+    assert schema["properties"]["urgency"]["maximum"] == 5
+
+
+async def test_a_type_that_is_no_object_is_wrapped_and_unwrapped() -> None:
+    fleet = ScriptedFleet(Say('{"answer": "cross"}'), Say('{"answer": [1, 2]}'))
+    async with fleet.session() as run:
+        assert await run.ask(Step("Name the mood.", output=Mood), "Hurry up!") is Mood.CROSS
+        assert await run.ask(Step("List them.", output=list[int]), "one, two") == [1, 2]
+
+
+async def test_an_answer_of_the_wrong_type_climbs_and_is_not_asked_for_again() -> None:
+    fleet = ScriptedFleet(Say(BAD), Say(GOOD, model=LARGE.name))
+    async with fleet.session() as run:
+        answer = await run.answer(TICKET, "I lost my card!")
+    assert answer.value.urgency == 4
+    assert (answer.rungs, answer.account.model) == (2, LARGE.name)
+    assert fleet.models == ["auto", LARGE.name]
+    first, second = (span for span in run.trace.spans() if span.kind == "call")
+    assert (first.model, first.accepted, first.rung) == (SMALL.name, False, 0)
+    assert (second.model, second.accepted, second.rung) == (LARGE.name, True, 1)
+    assert "urgency" in first.note
+
+
+async def test_where_nothing_is_left_above_the_fault_is_told() -> None:
+    fleet = ScriptedFleet(Say(BAD), Say("no json", model=LARGE.name))
+    async with fleet.session() as run:
+        with pytest.raises(OutputError, match=r"'read'.*scripted-small > scripted-large.*expected JSON"):
+            await run.ask(TICKET, "I lost my card!")
+
+
+async def test_a_model_that_is_named_never_climbs() -> None:
+    fleet = ScriptedFleet(Say(BAD))
+    step = Step("Read.", output=Ticket, model=SMALL.name)
+    async with fleet.session() as run:
+        with pytest.raises(OutputError, match="urgency"):
+            await run.ask(step, "I lost my card!")
+    assert fleet.models == [SMALL.name]
+
+
+async def test_a_vote_below_the_bar_climbs() -> None:
+    fleet = ScriptedFleet(Say(["4", "5", "6", "4"]), Say(["5", "5", "5", "4"], model=LARGE.name))
+    step = Step("Add.", strategy=vote(4), accept=0.6, name="add")
+    async with fleet.session() as run:
+        answer = await run.answer(step, "2 + 3")
+    assert (answer.value, answer.confidence, answer.rungs) == ("5", 0.75, 2)
+
+
+async def test_where_the_large_model_fails_the_doubted_answer_is_given() -> None:
+    broken = Say(model=LARGE.name, fault=BackendUnavailableError("it is down"))
+    fleet = ScriptedFleet(Say(["4", "5", "6", "4"]), broken)
+    async with fleet.session() as run:
+        answer = await run.answer(Step("Add.", strategy=vote(4), accept=0.9), "2 + 3")
+    assert (answer.value, answer.confidence) == ("4", 0.5)
+    assert answer.why == "not climbed: it is down"
+
+
+async def test_votes_count_what_the_key_says_and_go_out_as_one_request() -> None:
+    fleet = ScriptedFleet(Say(["It is 4.", "4", "Five", "4!"]))
+    step = Step("Add.", strategy=vote(4, key=lambda text: "4" in text))
+    async with fleet.session() as run:
+        assert await run.ask(step, "2 + 2") == "It is 4."
+    assert [request.n for request in fleet.requests] == [4]
+
+
+async def test_answers_of_the_wrong_type_are_no_votes() -> None:
+    fleet = ScriptedFleet(Say([BAD, GOOD, "nothing", BAD]))
+    async with fleet.session() as run:
+        answer = await run.answer(Step("Read.", output=Ticket, strategy=vote(4)), "I lost my card!")
+    assert (answer.value.urgency, answer.confidence) == (4, 0.25)
+
+
+async def test_best_of_takes_the_highest_score() -> None:
+    fleet = ScriptedFleet(Say(["aa", "a", "aaaa"]), Say(["aa", "a", "aaaa"]))
+
+    async def length(drawn: object) -> float:
+        return len(str(getattr(drawn, "value", "")))
+
+    async with fleet.session() as run:
+        assert await run.ask(Step(strategy=best_of(3, length)), "say a") == "aaaa"
+        assert await run.ask(Step(strategy=best_of(3, lambda drawn: -len(drawn.value))), "say a") == "a"
+
+
+async def weather(city: str) -> str:
+    """The weather of a city.
+
+    :param city: its name.
+    """
+    return f"rain in {city}"
+
+
+def breaks(city: str) -> str:
+    """The weather of a city."""
+    raise RuntimeError("no sky")
+
+
+async def test_tools_are_run_and_what_they_say_goes_back() -> None:
+    call = Say(calls={"weather": '{"city": "Oslo"}'})
+    fleet = ScriptedFleet(call, Say("It rains.", when="rain in Oslo"))
+    async with fleet.session() as run:
+        assert await run.ask(Step("Tell the weather.", tools=[weather]), "Oslo?") == "It rains."
+    last = fleet.requests[-1].messages
+    assert [m.role for m in last] == ["system", "user", "assistant", "tool"]
+    assert last[2].extra["tool_calls"][0]["function"]["name"] == "weather"
+    assert [span.kind for span in run.trace.spans()] == ["step", "call", "tool", "call"]
+    assert run.spent.tool_calls == 1
+
+
+async def test_a_tool_that_raises_ends_the_step_and_the_trace_says_so() -> None:
+    fleet = ScriptedFleet(Say(calls={"breaks": '{"city": "Oslo"}'}))
+    async with fleet.session() as run:
+        with pytest.raises(ToolFailedError, match="no sky"):
+            await run.ask(Step("Tell the weather.", tools=[breaks]), "Oslo?")
+    errors = {span.kind: span.error for span in run.trace.spans()}
+    assert "no sky" in (errors["tool"] or "")
+    assert "no sky" in (errors["step"] or "")
+    assert errors["call"] is None
+
+
+async def test_a_model_that_only_calls_tools_is_stopped() -> None:
+    fleet = ScriptedFleet(Say(calls={"weather": '{"city": "Oslo"}'}, times=None))
+    async with fleet.session() as run:
+        with pytest.raises(OutputError, match="max_turns=3"):
+            await run.ask(Step("Tell.", tools=[weather], max_turns=3), "Oslo?")
+    assert len(fleet.requests) == 3
+
+
+@pytest.mark.parametrize(
+    ("limits", "limit"),
+    [
+        (Limits(requests=10), "requests"),
+        (Limits(tokens=2_000), "tokens"),
+        (Limits(usd=0.0005), "usd"),
+        (Limits(joules=60), "joules"),
+    ],
+)
+async def test_no_limit_is_passed_by_asks_side_by_side(limits: Limits, limit: str) -> None:
+    fleet = ScriptedFleet(Say("one two three four", times=None, seconds=0.01))
+    step = Step("Count.", max_tokens=8)
+    async with fleet.session(limits) as run:
+        results = await asyncio.gather(*(run.ask(step, "to four") for _ in range(64)), return_exceptions=True)
+    refused = [each for each in results if isinstance(each, LimitError)]
+    assert refused
+    assert {each.limit for each in refused} == {limit}
+    assert len(refused) < 64
+    assert getattr(run.spent, limit) <= getattr(limits, limit)
+
+
+async def test_a_session_ends_in_time() -> None:
+    fleet = ScriptedFleet(Say("late", seconds=60, times=None))
+    async with fleet.session(Limits(seconds=0.05)) as run:
+        with pytest.raises(LimitError) as raised:
+            await run.ask(Step(), "?")
+        assert raised.value.limit == "seconds"
+    assert (fleet.running, fleet.aborted) == (0, 1)
+
+
+async def test_without_escalations_left_the_first_answer_is_taken() -> None:
+    fleet = ScriptedFleet(Say("a"))
+    async with fleet.session(Limits(escalations=0)) as run:
+        assert await run.ask(Step(), "?") == "a"
+
+
+async def test_a_cancelled_session_aborts_every_call() -> None:
+    fleet = ScriptedFleet(Say("late", seconds=60, times=None))
+    async with fleet.session() as run:
+        asked = [asyncio.create_task(run.ask(Step(), "?")) for _ in range(8)]
+        await until(lambda: fleet.running == 8)
+        run.cancel()
+        ends = await asyncio.gather(*asked, return_exceptions=True)
+        assert all(isinstance(end, AgentError) for end in ends)
+        assert (fleet.running, fleet.aborted) == (0, 8)
+        with pytest.raises(AgentError, match="was cancelled"):
+            await run.ask(Step(), "?")
+
+
+async def test_a_cancelled_ask_aborts_its_call_alone() -> None:
+    fleet = ScriptedFleet(Say("late", seconds=60), Say("soon"))
+    async with fleet.session() as run:
+        asked = asyncio.create_task(run.ask(Step(), "?"))
+        await until(lambda: fleet.running == 1)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        assert (fleet.running, fleet.aborted) == (0, 1)
+        assert await run.ask(Step(), "?") == "soon"
+
+
+@dataclass
+class Anything:
+    """Too open to hold a model to."""
+
+    value: object
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"output": Anything}, "leaves 'value' open"),
+        ({"output": object}, "allows anything|has no JSON schema"),
+        ({"output": asyncio.Event}, "has no JSON schema"),
+        ({"max_turns": 0}, "max_turns of at least 1, got 0"),
+        ({"max_tokens": 0}, "max_tokens of at least 1"),
+        ({"accept": 1.5}, "accept between 0 and 1"),
+        ({"template": "no slot"}, "a template with"),
+        ({"tools": [weather, weather]}, "'weather' twice"),
+        ({"name": " "}, "a name"),
+    ],
+)
+def test_a_step_that_cannot_be_asked_says_what_to_change(fields: dict[str, object], told: str) -> None:
+    with pytest.raises(StepError, match=told):
+        Step("Do it.", **fields)  # type: ignore[arg-type]
+
+
+async def test_map_keeps_the_order_and_the_first_failure_ends_it() -> None:
+    fleet = ScriptedFleet(*(Say(f"{n}!", when=f"number {n}") for n in range(20)))
+
+    async def shout(run: Session, number: int) -> str:
+        return await run.ask(Step(), f"number {number:d} ")
+
+    assert await fleet.map(shout, range(3, 10), at_once=2) == [f"{n}!" for n in range(3, 10)]
+    failing = ScriptedFleet(Say(fault=BackendUnavailableError("down")), Say(seconds=60, times=None))
+    with pytest.raises(BackendUnavailableError):
+        await failing.map(shout, range(5))
+    assert (failing.running, failing.aborted) == (0, 4)
+
+
+def test_a_fleet_can_be_asked_without_await() -> None:
+    fleet = ScriptedFleet(Say("one"), Say("two"), Say("three"))
+    with fleet.blocking() as blocking:
+        assert blocking.ask(Step(), "?") == "one"
+        assert blocking.run(lambda run: run.ask(Step(), "?")) == "two"
+        assert blocking.map(lambda run, text: run.ask(Step(), text), ["?"]) == ["three"]
+
+
+async def test_a_script_that_is_not_used_up_fails_its_test() -> None:
+    fleet = ScriptedFleet(Say("one"), Say("two"))
+    async with fleet.session() as run:
+        await run.ask(Step(), "?")
+        with pytest.raises(AssertionError, match="1 lines"):
+            fleet.assert_done()
+        await run.ask(Step(), "?")
+        with pytest.raises(AssertionError, match="no line"):
+            await run.ask(Step(), "?")
+
+
+async def events_of(run: Session, step: Step[str], text: str) -> list[object]:
+    return [event async for event in run.stream(step, text)]
+
+
+async def test_free_text_is_streamed_as_it_is_written() -> None:
+    fleet = ScriptedFleet(Say("It is Paris."))
+    async with fleet.session() as run:
+        *pieces, final = await events_of(run, Step(), "The capital?")
+    assert [piece.text for piece in pieces if isinstance(piece, Text)] == ["It", " is", " Paris."]
+    assert isinstance(final, Final)
+    assert final.answer.value == "It is Paris."
+
+
+async def test_text_that_could_be_taken_back_comes_once_it_is_settled() -> None:
+    fleet = ScriptedFleet(Say(BAD), Say(GOOD, model=LARGE.name))
+    async with fleet.session() as run:
+        climbed, text, final = [event async for event in run.stream(TICKET, "I lost my card!")]
+    assert isinstance(climbed, Escalated)
+    assert climbed.model == LARGE.name
+    assert text == Text(GOOD)
+    assert isinstance(final, Final)
+    assert final.answer.value.urgency == 4
+
+
+async def test_tool_calls_are_told() -> None:
+    fleet = ScriptedFleet(Say(calls={"weather": '{"city": "Oslo"}'}), Say("It rains."))
+    async with fleet.session() as run:
+        first, *_, last = await events_of(run, Step("Tell.", tools=[weather]), "Oslo?")
+    assert first == ToolCalled("weather", '{"city": "Oslo"}')
+    assert isinstance(last, Final)
+
+
+async def test_a_stream_that_is_left_aborts_its_call() -> None:
+    fleet = ScriptedFleet(Say("late", seconds=60))
+    async with fleet.session() as run:
+        stream = run.stream(Step(), "?")
+        asked = asyncio.create_task(anext(stream))
+        await until(lambda: fleet.running == 1)
+        asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
+        await stream.aclose()
+        assert (fleet.running, fleet.aborted) == (0, 1)
+
+
+async def test_a_stream_raises_what_went_wrong() -> None:
+    fleet = ScriptedFleet(Say(fault=BackendUnavailableError("down")))
+    async with fleet.session() as run:
+        with pytest.raises(BackendUnavailableError):
+            await events_of(run, Step(), "?")
+
+
+async def test_plan_and_solve_asks_the_questions_side_by_side() -> None:
+    fleet = ScriptedFleet(
+        Say('{"answer": ["How old is he?", "Where is he?", "Why?"]}', when="Tell me"),
+        Say("Nine.", when="How old", seconds=0.05),
+        Say("Here.", when="Where", seconds=0.05),
+        Say("A nine year old who is here.", when="A: Here."),
+    )
+    pipeline = plan_and_solve(
+        Step("Plan.", output=list[str], name="plan"), Step("Solve."), Step("Write."), most=2
+    )
+    async with fleet.session() as run:
+        assert await pipeline(run, "Tell me of him.") == "A nine year old who is here."
+    assert (
+        fleet.requests[-1].text()
+        == "Tell me of him.\n\nQ: How old is he?\nA: Nine.\n\nQ: Where is he?\nA: Here."
+    )
+    solving = [span for span in run.trace.spans() if span.kind == "call"][1:3]
+    assert solving[1].began < solving[0].began + solving[0].seconds
+    fleet.assert_done()
+
+
+def test_a_planner_that_gives_no_list_is_refused() -> None:
+    with pytest.raises(StepError, match=r"output=list\[str\]"):
+        plan_and_solve(Step("Plan."), Step(), Step())  # type: ignore[arg-type]
