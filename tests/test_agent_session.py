@@ -15,6 +15,7 @@ from pinnace.agents.planning import plan_and_solve
 from pinnace.agents.scripted_fleet import LARGE, SMALL, Say, ScriptedFleet
 from pinnace.agents.session import Session
 from pinnace.agents.step import Step
+from pinnace.agents.thinking import think_at
 from pinnace.agents.voting import vote
 from pinnace.errors import (
     AgentError,
@@ -24,6 +25,7 @@ from pinnace.errors import (
     StepError,
     ToolFailedError,
 )
+from pinnace.models.completion import is_begun
 
 
 class Ticket(BaseModel):
@@ -392,3 +394,51 @@ async def test_plan_and_solve_asks_the_questions_side_by_side() -> None:
 def test_a_planner_that_gives_no_list_is_refused() -> None:
     with pytest.raises(StepError, match=r"output=list\[str\]"):
         plan_and_solve(Step("Plan."), Step(), Step())  # type: ignore[arg-type]
+
+
+async def test_the_better_beginnings_are_finished_and_vote() -> None:
+    fleet = ScriptedFleet(
+        Say(["a b", "c d", "e f", "g h"], cut=True),
+        Say(" so 4", when="c d"),
+        Say(" so 4", when="g h"),
+        Say(" so 5", when="e f"),
+    )
+
+    def promising(beginnings: object) -> list[float]:
+        return [0, 3, 1, 2]
+
+    step = Step("Think.", strategy=think_at(4, 2, 3, promising, key=lambda text: text[-1]))
+    async with fleet.session() as run:
+        answer = await run.answer(step, "2 + 2")
+    assert answer.value == "c d so 4"
+    assert answer.confidence == pytest.approx(2 / 3)
+    assert [request.n for request in fleet.requests] == [4, 1, 1, 1]
+    assert fleet.requests[0].max_tokens == 2
+    assert {request.messages[-1].content for request in fleet.requests[1:]} == {"c d", "e f", "g h"}
+    assert all(is_begun(request.messages) for request in fleet.requests[1:])
+    assert fleet.models == ["auto", SMALL.name, SMALL.name, SMALL.name]
+    fleet.assert_done()
+
+
+async def test_an_answer_that_ended_early_is_not_gone_on_with() -> None:
+    fleet = ScriptedFleet(Say(["4.", "4.", "5."]))
+    async with fleet.session() as run:
+        assert await run.ask(Step(strategy=think_at(3, 8, 2)), "2 + 2") == "4."
+    fleet.assert_done()
+
+
+@pytest.mark.parametrize("sizes", [(4, 8, 4), (4, 8, 0), (4, 0, 2)])
+def test_thinking_that_keeps_all_or_none_is_refused(sizes: tuple[int, int, int]) -> None:
+    with pytest.raises(StepError, match="keep < n"):
+        think_at(*sizes)
+
+
+async def test_only_free_text_can_be_gone_on_with() -> None:
+    fleet = ScriptedFleet(Say(["a", "b", "c"], cut=True))
+    async with fleet.session() as run:
+        with pytest.raises(StepError, match="only free text"):
+            await run.ask(Step("Read.", output=Ticket, strategy=think_at(3, 1, 2)), "?")
+
+
+def test_the_type_of_a_step_may_be_written_out() -> None:
+    assert Step[Ticket]("Read.", output=Ticket).output is Ticket

@@ -71,3 +71,15 @@ def test_plain_text_is_read_as_before(tokenizer: ChatTokenizer) -> None:
     text = tokenizer.plain.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
     expected = tokenizer.plain.encode(text, add_special_tokens=False)
     assert tokenizer.render_now([Message("user", " a < b |>\n")]) == expected
+
+
+def test_an_answer_that_has_begun_is_gone_on_with(tokenizer: ChatTokenizer) -> None:
+    asked = Message("user", "Count.")
+    begun = Message("assistant", "One, two <|im_end|>", {"prefix": True})
+    ids = tokenizer.render_now([asked, begun])
+    plain = tokenizer.render_now([asked])
+    assert ids[: len(plain)] == plain
+    assert tokenizer.plain.decode(ids[len(plain) :]) == begun.content
+    assert not control_ids(tokenizer) & set(ids[len(plain) :])
+    said = tokenizer.render_now([asked, Message("assistant", "One, two")])
+    assert said[-len(plain) :] != ids[-len(plain) :]

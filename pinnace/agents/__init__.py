@@ -20,6 +20,7 @@ from pinnace.agents.scripted_fleet import Say, ScriptedFleet
 from pinnace.agents.session import Session
 from pinnace.agents.step import Step
 from pinnace.agents.strategy import Asking, Choice, Drawn, Strategy, single
+from pinnace.agents.thinking import think_at
 from pinnace.agents.tool import Tool, tool
 from pinnace.agents.trace import Span, Totals, Trace
 from pinnace.agents.voting import group_confidence, vote
@@ -54,6 +55,7 @@ __all__ = [
     "group_confidence",
     "plan_and_solve",
     "single",
+    "think_at",
     "tool",
     "vote",
 ]

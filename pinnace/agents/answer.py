@@ -9,7 +9,7 @@ from pinnace.agents.reply import Account
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # slots would break Name[type](...) on Python 3.11
 class Answer(Generic[T]):
     """The answer to one step: its value, the text that it was read from, and how it came about.
 
@@ -48,7 +48,7 @@ class Escalated:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # slots would break Name[type](...) on Python 3.11
 class Final(Generic[T]):
     """The end: the whole answer."""
 

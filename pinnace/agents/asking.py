@@ -20,8 +20,8 @@ from pinnace.agents.step import Step
 from pinnace.agents.strategy import Drawn
 from pinnace.agents.together import together
 from pinnace.agents.trace import OpenSpan, Trace
-from pinnace.errors import OutputError, ToolError
-from pinnace.models.completion import Delta, Message, Request, Usage
+from pinnace.errors import OutputError, StepError, ToolError
+from pinnace.models.completion import PREFIX, Delta, Message, Request, Usage
 
 T = TypeVar("T")
 CUT_SHORT = "it was cut off at its max_tokens"
@@ -84,6 +84,36 @@ class StepAsking(Generic[T]):
         reply = await self._call(replace(request, n=n))
         return [self._drawn(sample, reply.account) for sample in reply.samples]
 
+    async def go_on(
+        self, beginnings: Sequence[Drawn[T]], *, temperature: float | None = None
+    ) -> Sequence[Drawn[T]]:
+        """See `pinnace.agents.strategy.Asking`.
+
+        :raises StepError: when the step has tools or a type, whose grammar holds from the first token on.
+        """
+        if self._step.offered or self._step.reads.schema is not None:
+            raise StepError(
+                f"step {self._step.name!r}: only free text can be gone on with: leave its tools and its "
+                "output type out, and read the text in code"
+            )
+        return await together([self._finish(each, temperature) for each in beginnings])
+
+    async def _finish(self, begun: Drawn[T], temperature: float | None) -> Drawn[T]:
+        sample, step = begun.sample, self._step
+        room = step.max_tokens - len(sample.logprobs)
+        if sample.finish_reason != "length" or room < 1 or not sample.text:
+            return begun
+        request = Request(
+            (*self._messages, Message("assistant", sample.text, {PREFIX: True})),
+            max_tokens=room,
+            temperature=step.temperature if step.temperature is not None else temperature,
+            top_logprobs=0,
+        )
+        reply = await self._call(request, begun.account.model)
+        (rest,) = reply.samples
+        whole = replace(rest, text=sample.text + rest.text, logprobs=(*sample.logprobs, *rest.logprobs))
+        return self._drawn(whole, _summed([begun.account, reply.account]))
+
     def doubt(self, why: str) -> None:
         """Note why what was asked is climbed past."""
         for span in self.calls:
@@ -113,14 +143,12 @@ class StepAsking(Generic[T]):
             "the model went on calling tools"
         )
 
-    async def _call(self, request: Request) -> Reply:
+    async def _call(self, request: Request, model: str | None = None) -> Reply:
         """One request, and its span."""
-        step = self._step
+        step, model = self._step, model or self._model
         with spanned(self._trace, "call", step.name, self._parent) as span:
-            accept = self._accept if self._model == AUTO else None
-            reply = await self._caller.call(
-                request, self._model, accept, is_climb=self._rung > 0, hear=self._hear
-            )
+            accept = self._accept if model == AUTO else None
+            reply = await self._caller.call(request, model, accept, is_climb=self._rung > 0, hear=self._hear)
             account = reply.account
             if self._tell is not None and account.escalated:
                 self._tell(Escalated(account.model, account.why))
@@ -161,11 +189,11 @@ class StepAsking(Generic[T]):
 
     def _drawn(self, sample: Sample, account: Account) -> Drawn[T]:
         if sample.finish_reason == "length" and self._step.reads.schema is not None:
-            return Drawn(sample, account, fault=CUT_SHORT)
+            return Drawn(sample, account, fault=CUT_SHORT, asked=self._messages)
         try:
-            return Drawn(sample, account, self._step.reads.read(sample.text))
+            return Drawn(sample, account, self._step.reads.read(sample.text), asked=self._messages)
         except UnreadableError as error:
-            return Drawn(sample, account, fault=str(error))
+            return Drawn(sample, account, fault=str(error), asked=self._messages)
 
 
 def _summed(accounts: Sequence[Account]) -> Account:

@@ -36,7 +36,7 @@ class LocalLine:
     def stream(
         self, request: Request, model: str = AUTO, accept: float | None = None
     ) -> AsyncGenerator[Delta | Account, None]:
-        """The pieces of the answer, judged by its first tokens, and last its account; raises as `complete`."""
+        """The pieces of the answer, judged by its first tokens, and last its account; fails as `complete`."""
         return self._said(_own(request, accept), model, self._dispatcher.hold_tokens)
 
     async def members(self) -> tuple[Member, ...]:

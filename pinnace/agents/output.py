@@ -25,7 +25,7 @@ class UnreadableError(ValueError):
     """An answer is not of the type; says why in one line."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # slots would break Name[type](...) on Python 3.11
 class Output(Generic[T]):
     """One type, ready to be asked for. `schema` is None for free text; `is_wrapped` as the module says."""
 

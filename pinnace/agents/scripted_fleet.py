@@ -13,7 +13,7 @@ from pinnace.agents.fleet import Fleet
 from pinnace.agents.line import AUTO
 from pinnace.agents.reply import Account, Call, Member, Reply, Sample
 from pinnace.errors import PinnaceError, StepError
-from pinnace.models.completion import Delta, Request, TokenLogprob, Usage
+from pinnace.models.completion import Delta, FinishReason, Request, TokenLogprob, Usage
 
 SMALL = Member("scripted-small", 0.01, 0.02, (0.001, 0.002))
 LARGE = Member("scripted-large", 2.0, 8.0, (0.1, 0.2))
@@ -25,7 +25,8 @@ class Say:
 
     `texts` are the samples of one call, in order, or one text for as many as are asked for; `calls` are tools
     to call in place of them, by name with their arguments. `model` says it, and only where it is asked by
-    name or by `auto`. `logprob` is that of every word; `fault` is raised in place of an answer; it takes
+    name or by `auto`. `logprob` is that of every word; `cut` says that its
+    texts were cut off at `max_tokens`; `fault` is raised in place of an answer; it takes
     `seconds`. `times` calls may be answered by it, None any number.
     """
 
@@ -35,6 +36,7 @@ class Say:
     model: str = SMALL.name
     confidence: float | None = 1.0
     logprob: float = -0.1
+    cut: bool = False
     fault: PinnaceError | None = None
     seconds: float = 0.0
     times: int | None = 1
@@ -141,4 +143,5 @@ def _sample(text: str, say: Say) -> Sample:
     words = text.split(" ") if text else []
     said = [word if at == 0 else f" {word}" for at, word in enumerate(words)]
     tokens = tuple(TokenLogprob(word, say.logprob, ((word, say.logprob),)) for word in said)
-    return Sample(text, calls, "tool_calls" if calls else "stop", tokens)
+    ended: FinishReason = "length" if say.cut else "stop"
+    return Sample(text, calls, "tool_calls" if calls else ended, tokens)

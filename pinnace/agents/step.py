@@ -24,7 +24,7 @@ Input = str | Sequence[Message]
 SLOT = "{input}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # slots would break Name[type](...) on Python 3.11
 class Step(Generic[T]):
     """One kind of call. `await session.ask(step, text)` gives a value of type `output`.
 

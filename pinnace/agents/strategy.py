@@ -9,18 +9,23 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from pinnace.agents.reply import Account, Sample
+from pinnace.models.completion import Message
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # slots would break Name[type](...) on Python 3.11
 class Drawn(Generic[T]):
-    """One answer that was drawn: its sample, and its value, or `fault`, why it is none of the step's type."""
+    """One answer that was drawn: its sample, and its value, or `fault`, why it is none of the step's type.
+
+    `asked` are the turns that it answers.
+    """
 
     sample: Sample
     account: Account
     value: T | None = None
     fault: str | None = None
+    asked: tuple[Message, ...] = ()
 
     @property
     def is_valid(self) -> bool:
@@ -28,7 +33,7 @@ class Drawn(Generic[T]):
         return self.fault is None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # slots would break Name[type](...) on Python 3.11
 class Choice(Generic[T]):
     """What a strategy stands for. `confidence` is the probability that it is right, None where nobody knows.
 
@@ -57,6 +62,15 @@ class Asking(Protocol[T]):
 
         Where the strategy knows better how sure it is than the route does, it is not `is_judged`: a step's
         own bar then holds for the strategy's confidence alone.
+        """
+        ...
+
+    async def go_on(
+        self, beginnings: Sequence[Drawn[T]], *, temperature: float | None = None
+    ) -> Sequence[Drawn[T]]:
+        """These answers, each gone on with from where it was cut off, in their order; whole ones as they are.
+
+        The model that began an answer goes on with it.
         """
         ...
 

@@ -38,18 +38,23 @@ def vote(
             n, temperature=temperature, top_logprobs=TOP_K if weighted else None, is_judged=False
         )
         weights = [_weight(each) if weighted else 1.0 for each in drawn]
-        votes: dict[Hashable, float] = defaultdict(float)
-        for each, weight in zip(drawn, weights, strict=True):
-            if each.is_valid:
-                votes[_key_of(each.value, key)] += weight
-        if not votes:
-            return Choice(drawn[0], 0.0, f"none of {n} answers is of the step's type")
-        winner = max(votes, key=lambda value: votes[value])
-        first = next(each for each in drawn if each.is_valid and _key_of(each.value, key) == winner)
-        share = votes[winner] / sum(weights)
-        return Choice(first, share, f"{share:.0%} of {n} {'weighted ' if weighted else ''}votes")
+        return elect(drawn, weights, key, f"of {n}{' weighted' if weighted else ''} votes")
 
     return voted
+
+
+def elect(drawn: Sequence[Drawn[T]], weights: Sequence[float], key: Key | None, told: str) -> Choice[T]:
+    """The first answer of the value that weighs most; its confidence is that value's share of all weights."""
+    votes: dict[Hashable, float] = defaultdict(float)
+    for each, weight in zip(drawn, weights, strict=True):
+        if each.is_valid:
+            votes[_key_of(each.value, key)] += weight
+    if not votes:
+        return Choice(drawn[0], 0.0, f"none {told} is of the step's type")
+    winner = max(votes, key=lambda value: votes[value])
+    first = next(each for each in drawn if each.is_valid and _key_of(each.value, key) == winner)
+    share = votes[winner] / sum(weights) if sum(weights) else 0.0
+    return Choice(first, share, f"{share:.0%} {told}")
 
 
 def group_confidence(tokens: Sequence[TokenLogprob], window: int = WINDOW) -> float:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pinnace.models.completion import Message
+from pinnace.models.completion import Message, is_begun
 
 LONG_TEXT = 20_000
 """Characters above which tokenizing would hold up the event loop, and goes to a thread."""
@@ -45,15 +45,17 @@ class ChatTokenizer:
         return self.render_now(messages, system)
 
     def render_now(self, messages: Sequence[Message], system: str | None = None) -> list[int]:
-        """The same, on the calling thread."""
-        turns = [_turn(message) for message in messages]
+        """The same, on the calling thread. An answer that has begun follows the cue as it stands."""
+        begun = messages[-1].content if is_begun(messages) else ""
+        turns = [_turn(message) for message in (messages[:-1] if begun else messages)]
         if system is not None and all(turn["role"] != "system" for turn in turns):
             turns.insert(0, {"role": "system", "content": system})
-        spells = any(self._control.search(turn["content"]) for turn in turns)
+        spells = any(self._control.search(text) for text in (*(turn["content"] for turn in turns), begun))
         if spells:
+            begun = self._veiled(begun)
             turns = [{**turn, "content": self._veiled(turn["content"])} for turn in turns]
         text: str = self._tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
-        return self._unveiled(text) if spells else self._encoded(text)
+        return self._unveiled(text + begun) if spells else self._encoded(text + begun)
 
     def _veiled(self, text: str) -> str:
         """`text` with a stand-in where it spells a control token."""

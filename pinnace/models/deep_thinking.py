@@ -1,0 +1,104 @@
+"""The deep-thinking ratio: the share of an answer's tokens whose prediction settles only in the last layers.
+
+After Chen et al., "Think Deep, Not Just Long" (arXiv 2602.13517). Each layer's hidden state is read as a
+prediction, by the model's own last norm and output matrix; how far that is from the last layer's is the
+Jensen-Shannon divergence in bits, 0 to 1. A token settles at the first layer whose prediction, or an earlier
+one's, is within `SETTLED` of the last layer's; it is a deep-thinking token where that layer is among the last
+`1 - DEEP` of all. Both constants are the paper's. Computed by transformers beside the engine, which shows no
+hidden states: one pass over prompt and answer, and for each answer token the output matrix once a layer (for
+SmolLM2-135M some six times the work of the pass itself).
+"""
+
+import importlib
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pinnace.models.completion import Message
+from pinnace.models.tokens import ChatTokenizer
+
+SETTLED = 0.5
+"""Bits of divergence from the last layer's prediction within which a token has settled."""
+DEEP = 0.85
+"""Share of the layers after which settling is deep."""
+TOKENS_AT_ONCE = 32
+"""Answer tokens of which all predictions are held in memory together."""
+
+
+class DeepThinking:
+    """A model, read layer by layer. Loads at the first call, in whatever thread makes it; for one at a time.
+
+    :param folder: of a checkpoint that transformers loads.
+    :param system: the system turn to begin with where the messages have none, as it serves.
+    """
+
+    def __init__(
+        self, folder: Path, *, system: str | None = None, settled: float = SETTLED, deep: float = DEEP
+    ) -> None:
+        self._folder = folder
+        self._system = system
+        self._settled = settled
+        self._deep = deep
+        self._loaded: tuple[ChatTokenizer, Any] | None = None
+
+    def ratio(self, messages: Sequence[Message], answer: str) -> float:
+        """The deep-thinking ratio of `answer` to `messages`, 0 to 1; 0 for an empty one."""
+        depths = self.depths(messages, answer)
+        layers = self._load()[1].config.num_hidden_layers
+        return deep_share(depths, layers, self._deep)
+
+    def depths(self, messages: Sequence[Message], answer: str) -> list[int]:
+        """At which layer each token of `answer` settles, from 1."""
+        torch: Any = importlib.import_module("torch")
+        tokenizer, model = self._load()
+        asked = tokenizer.render_now(messages, self._system)
+        said = tokenizer.encode_now(answer)
+        if not said:
+            return []
+        with torch.inference_mode():
+            found = model.model(torch.tensor([asked + said]), output_hidden_states=True, use_cache=False)
+            # The state before a token predicts it; the last of the states is normed already.
+            states = [each[0, len(asked) - 1 : -1] for each in found.hidden_states[1:]]
+            depths: list[int] = []
+            for at in range(0, len(said), TOKENS_AT_ONCE):
+                depths += self._settling(model, [state[at : at + TOKENS_AT_ONCE] for state in states])
+        return depths
+
+    def _settling(self, model: Any, states: Sequence[Any]) -> list[int]:
+        """The depths of some tokens; `states` has (tokens, width) of each layer."""
+        torch: Any = importlib.import_module("torch")
+        last = model.lm_head(states[-1]).float().softmax(-1)
+        depths = torch.full((len(last),), len(states))
+        for layer in range(len(states) - 1, 0, -1):
+            early = model.lm_head(model.model.norm(states[layer - 1])).float().softmax(-1)
+            depths[divergence(early, last) <= self._settled] = layer
+        return depths.tolist()
+
+    def _load(self) -> tuple[ChatTokenizer, Any]:
+        if self._loaded is None:
+            transformers: Any = importlib.import_module("transformers")
+            model = transformers.AutoModelForCausalLM.from_pretrained(
+                str(self._folder), dtype="bfloat16", local_files_only=True
+            )
+            self._loaded = ChatTokenizer(self._folder), model.eval()
+        return self._loaded
+
+
+def divergence(first: Any, second: Any) -> Any:
+    """The Jensen-Shannon divergence of rows of probabilities, tensors of (n, classes), in bits."""
+    mean = (first + second) / 2
+
+    def entropy(p: Any) -> Any:
+        return -(p * p.clamp_min(1e-30).log2()).sum(-1)
+
+    return entropy(mean) - (entropy(first) + entropy(second)) / 2
+
+
+def deep_share(depths: Sequence[int], layers: int, deep: float = DEEP) -> float:
+    """The share of tokens that settle at or after layer `deep * layers`, rounded up; 0 of none."""
+    if not depths:
+        return 0.0
+    return float(np.mean([depth >= math.ceil(deep * layers) for depth in depths]))
