@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from router_fixtures import ASKED, AxisEmbedder, failure_of, scripted, scripted_config, small_state
@@ -30,6 +31,7 @@ from pinnace.router.dispatch import Dispatcher
 from pinnace.router.embedding_queue import EmbeddingQueue
 from pinnace.router.ledger import Ledger, read_ledger
 from pinnace.router.ledger_row import LedgerRow
+from pinnace.router.route import Rung
 from pinnace.router.router import Router
 from pinnace.router.state import save_state
 
@@ -57,10 +59,10 @@ async def dispatching(
 
 
 async def serve(
-    dispatcher: Dispatcher, model: str = "auto", hold_tokens: int | None = None, *, private: bool = False
+    dispatcher: Dispatcher, model: str = "auto", hold_tokens: int | None = None, **fields: Any
 ) -> Answered:
     """Route and run one request to its end."""
-    request = Request((Message("user", PROMPT),), id="r1", private=private)
+    request = Request((Message("user", PROMPT),), id="r1", **fields)
     route = await dispatcher.route(request, model)
     events: list[Event] = [
         e async for e in dispatcher.run(request, route, hold_tokens=hold_tokens, model=model)
@@ -212,6 +214,35 @@ async def test_a_named_model_is_asked_alone(tmp_path: Path) -> None:
         row = await row_of(dispatcher, path)
     assert (answered.model, answered.why) == ("large", "pinned: the request names large")
     assert (row.asked_model, row.strategy) == ("large", "pinned")
+
+
+@pytest.mark.parametrize("hold_tokens", [None, 3])
+@pytest.mark.parametrize(
+    ("small", "accept", "path"),
+    [(UNSURE, 0.0, "small"), (SURE, 1.0, "small>large")],
+    ids=["taken", "climbed"],
+)
+async def test_a_request_may_set_the_bar_itself(
+    tmp_path: Path, small: Mapping[str, object], accept: float, path: str, hold_tokens: int | None
+) -> None:
+    async with dispatching(tmp_path, small) as (dispatcher, ledger):
+        answered = await serve(dispatcher, hold_tokens=hold_tokens, accept=accept)
+        row = await row_of(dispatcher, ledger)
+    assert (row.route, row.strategy) == (path, "cascade")
+    assert answered.attempts[0].bar == accept
+
+
+async def test_a_bar_is_put_where_the_policy_has_none_and_a_dearer_model_serves(tmp_path: Path) -> None:
+    request = replace(ASKED, accept=0.9)
+    async with dispatching(tmp_path) as (dispatcher, _):
+        router = Router(small_state(), dispatcher.router.embeddings, Policy(alpha=0.01))
+        dispatcher.router = router
+        plain, own = await dispatcher.route(ASKED), await dispatcher.route(request)
+        named = await dispatcher.route(request, "small")
+        alone = await dispatcher.route(replace(request, allowed=frozenset({"small"})))
+    assert (plain.strategy, plain.rungs[0]) == ("single", Rung("small"))
+    assert (own.strategy, own.rungs) == ("cascade", (Rung("small", 0.9), Rung("large")))
+    assert named.rungs == alone.rungs == (Rung("small"),)
 
 
 async def test_the_evidence_is_asked_for_whatever_the_client_wants(tmp_path: Path) -> None:

@@ -104,6 +104,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"diverse": {"n": 3}, "stream": True}, "stream", "leave stream out"),
     ({"diverse": {"n": 3}, "n": 3}, "n", "leave n out"),
     ({"diverse": {"n": 3}, "temperature": 0}, "temperature", "more than 0"),
+    ({"diverse": {"n": 3}, "accept": 0.5}, "accept", "leave accept out"),
     ({"diverse": {"n": 9}}, "diverse.n", "expected at most 8, got 9"),
     ({"diverse": {"n": 1}}, "diverse.n", "2"),
     ({"diverse": {"n": 2, "max_samples": 65}}, "diverse.max_samples", "expected at most 64, got 65"),

@@ -113,6 +113,24 @@ async def test_what_is_sent_has_the_headers_of_both_and_asks_for_plain_bytes() -
         assert b"\r\n" + line + b"\r\n" in head
 
 
+async def test_what_is_got_is_asked_for_with_the_headers_of_both_and_no_body() -> None:
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append((await reader.readuntil(b"\r\n\r\n")).lower())
+        writer.write(HEAD % b"" + b"partpartpart")
+        writer.close()
+
+    heads: list[bytes] = []
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    async with server, client_of(server.sockets[0].getsockname()[1]) as client:
+        response = await client.get("models", {"c": "d"})
+        assert b"".join([part async for part in parts_of(response)]) == b"partpartpart"
+        await response.aclose()
+    (head,) = heads
+    assert head.startswith(b"get /v1/models http/1.1\r\n")
+    assert all(b"\r\n" + line + b"\r\n" in head for line in (b"a: b", b"c: d"))
+    assert b"content-length" not in head
+
+
 async def test_cookies_are_not_kept_and_redirects_are_not_followed() -> None:
     async def sends(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 307 Go\r\nset-cookie: x=1\r\nlocation: /other\r\ncontent-length: 0\r\n\r\n")

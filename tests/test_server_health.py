@@ -1,11 +1,13 @@
 """Health and metrics: what an operator and a load balancer see, without a key."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from server_fixtures import ASK, ASK_HARD, House, eventually, house, member
 
+from pinnace.config import Energy
 from pinnace.models.fleet import MemberStatus
 
 CHAT = "/v1/chat/completions"
@@ -56,6 +58,21 @@ async def test_not_ready_while_starting_but_alive() -> None:
     assert (ready.status_code, ready.headers["retry-after"], ready.json()["status"]) == (503, "5", "starting")
     assert live.json() == {"status": "live"}
     assert models.json()["data"] == []
+
+
+async def test_the_list_of_models_has_what_the_tokens_of_members_take() -> None:
+    async with house() as place, place.http() as http:
+        small = place.backend("small")
+        small.card = replace(small.card, energy=Energy(input=1, output=2, source="a watt meter"))
+        data = (await http.get("/v1/models")).json()["data"]
+        large = (await http.get("/v1/models/large")).json()
+    told = {model["id"]: model.get("pinnace") for model in data}
+    assert told == {
+        "auto": None,
+        "small": {"price": {"input": 1, "output": 1}, "energy": {"input": 1, "output": 2}},
+        "large": {"price": {"input": 10, "output": 10}},
+    }
+    assert large["pinnace"] == told["large"]
 
 
 async def test_not_ready_while_draining() -> None:

@@ -68,6 +68,11 @@ def test_log_probabilities_without_a_number_are_the_chosen_ones() -> None:
     assert request_of(logprobs=False).top_logprobs is None
 
 
+@pytest.mark.parametrize("accept", [0, 0.5, 1, None])
+def test_a_bar_of_its_own_is_taken(accept: float | None) -> None:
+    assert request_of(accept=accept).accept == accept
+
+
 def test_both_names_of_max_tokens_are_taken() -> None:
     assert request_of(max_tokens=7).max_tokens == 7
     assert request_of(max_completion_tokens=8).max_tokens == 8
@@ -124,6 +129,8 @@ REFUSED: list[tuple[dict[str, Any], str, str, str]] = [
         "invalid_value",
         "expected at most 300 token ids, each with a number, got [1]",
     ),
+    ({"accept": 1.5}, "accept", "invalid_value", "expected less than or equal to 1, got 1.5"),
+    ({"accept": "0.5"}, "accept", "invalid_value", "expected a valid number, got '0.5'"),
     ({"store": True}, "store", "unsupported_parameter", "not supported yet: leave it out or send false"),
     ({"functions": [{}]}, "functions", "unsupported_parameter", "not supported yet: leave it out"),
     (

@@ -87,7 +87,7 @@ class Told(BaseModel):
 class Piece(Chunk):
     """One event of a streamed answer."""
 
-    model: str = ""
+    model: str | None = None
     pinnace: Told | None = None
 
 
@@ -104,7 +104,7 @@ class _WholeChoice(Choice):
 
 
 class _Whole(BaseModel):
-    model: str = ""
+    model: str | None = None
     choices: list[_WholeChoice]
     usage: ReportedUsage | None = None
     pinnace: Told | None = None
@@ -131,7 +131,7 @@ class _MemberTold(BaseModel):
 
 class _Listed(BaseModel):
     id: str
-    owned_by: str = ""
+    owned_by: str | None = None
     pinnace: _MemberTold | None = None
 
     def is_member(self) -> bool:

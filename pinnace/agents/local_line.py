@@ -14,6 +14,7 @@ from pinnace.agents.line import AUTO
 from pinnace.agents.reply import Account, Member, Reply
 from pinnace.models.card import ModelCard
 from pinnace.models.completion import Delta, Request
+from pinnace.router.accepting import check_accept
 from pinnace.router.answer import Answered, Event
 from pinnace.router.dispatch import Dispatcher
 from pinnace.router.ledger_row import joules_of_all
@@ -63,6 +64,8 @@ class LocalLine:
     ) -> AsyncGenerator[Event, None]:
         """The events of the request's route, which is aborted where they are left early."""
         dispatcher = self._dispatcher
+        if request.accept is not None:
+            check_accept(request.accept)
         draft = dispatcher.head_start(request, hold_tokens, model)
         try:
             route = await dispatcher.route(request, model)

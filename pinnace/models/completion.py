@@ -21,6 +21,15 @@ class Message:
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
+PREFIX = "prefix"
+"""In a last assistant turn's `extra`: the answer has begun with its text, and is to go on from there."""
+
+
+def is_begun(messages: Sequence[Message]) -> bool:
+    """Whether the last turn is the beginning of the answer."""
+    return bool(messages) and messages[-1].role == "assistant" and bool(messages[-1].extra.get(PREFIX))
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One completion to run, as any backend understands it.
@@ -36,6 +45,8 @@ class Request:
     models in `allowed` may answer it (None: all).
     `adapter` is the number of the adapter that answers in its base's engine, 0 for the base itself.
     Of a `private` one no text is kept, whatever the ledger stores.
+    `accept` is the confidence, 0 to 1, from which an answer is taken, in place of the bars of its route; None
+    leaves those.
     """
 
     messages: tuple[Message, ...]
@@ -63,6 +74,7 @@ class Request:
     trace_headers: tuple[tuple[str, str], ...] = ()
     adapter: int = 0
     private: bool = False
+    accept: float | None = None
 
     def text(self) -> str:
         """The last user turn, or all turns where there is none."""

@@ -1,8 +1,8 @@
-"""The one place that imports httpx and aiohttp: what posts to a remote server, over connections of its own.
+"""The one place that imports httpx and aiohttp: what asks a remote server, over connections of its own.
 
 Requests and answers are httpx's, the connections aiohttp's (httpx-aiohttp): httpx's own pool took four times
-the CPU time a request (docs/log.md). httpx's client, with its cookies, hooks and redirects, is left out: one
-kind of request goes to one server, and nothing may take the key elsewhere.
+the CPU time a request (docs/log.md). httpx's client, with its cookies, hooks and redirects, is left out:
+requests go to one server, and nothing may take the key elsewhere.
 """
 
 import ssl
@@ -24,7 +24,7 @@ IDLE_S = 15.0
 
 
 class Client:
-    """Posts to one server, and bounds nothing but connecting: who waits for an answer bounds that.
+    """Asks one server, and bounds nothing but connecting: who waits for an answer bounds that.
 
     It asks for uncompressed answers: what is read is then never larger than what was sent.
 
@@ -52,8 +52,15 @@ class Client:
         :raises HttpConnectTimeoutError: when that took too long.
         :raises HttpError: when the connection broke, or what came is not HTTP.
         """
+        return await self._ask("POST", path, body, headers)
+
+    async def get(self, path: str, headers: Mapping[str, str]) -> Response:
+        """Ask for what is at `path`; otherwise as `post`."""
+        return await self._ask("GET", path, None, headers)
+
+    async def _ask(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Response:
         request = httpx.Request(
-            "POST",
+            method,
             self._base + path,
             headers={**self._headers, **headers},
             content=body,

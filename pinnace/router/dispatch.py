@@ -10,6 +10,7 @@ from pinnace.errors import BackendUnavailableError
 from pinnace.models.card import ModelCard
 from pinnace.models.completion import Delta, Request
 from pinnace.models.fleet import Fleet
+from pinnace.router.accepting import accepting
 from pinnace.router.answer import Event
 from pinnace.router.cascade import Cascade, Judge, asked_of
 from pinnace.router.draft import Draft
@@ -94,8 +95,9 @@ class Dispatcher:
             self.ledger.stop()
 
     async def route(self, request: Request, model: str = AUTO) -> Route:
-        """The route of `request`: chosen for `auto`, else the named model alone.
+        """The route of `request`: chosen for `auto`, with the bar it asks for, else the named model alone.
 
+        :raises RequestError: when that bar is no confidence.
         :raises UnknownModelError: when the fleet has no model of that name.
         :raises NoCapableModelError: when no model, or not the named one, meets the request's hard needs.
         :raises BackendUnavailableError: when the named model, or the whole fleet, cannot serve.
@@ -107,7 +109,8 @@ class Dispatcher:
         if not cards:
             whose = "" if request.allowed is None else " that this key may use"
             raise BackendUnavailableError(f"no fleet member{whose} is ready")
-        return await self.router.route(request, cards)
+        route = await self.router.route(request, cards)
+        return route if request.accept is None else accepting(route, request.accept)
 
     def head_start(self, request: Request, hold_tokens: int | None = None, model: str = AUTO) -> Draft | None:
         """Begin the answer before `route` has decided, where there is nothing to choose.

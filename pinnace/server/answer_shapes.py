@@ -127,13 +127,28 @@ class EmbeddingList(BaseModel):
     usage: PromptUsage
 
 
+class TokenFigures(BaseModel):
+    """What a token read and a token written take."""
+
+    input: float
+    output: float
+
+
+class MemberFigures(BaseModel):
+    """USD per million tokens of a fleet member, and joules per thousand where they are known."""
+
+    price: TokenFigures
+    energy: TokenFigures | None = None
+
+
 class Model(BaseModel):
-    """What a request may name as its model."""
+    """What a request may name as its model; `pinnace` is there of fleet members."""
 
     id: str
     object: Literal["model"]
     created: int
     owned_by: str
+    pinnace: MemberFigures | None = None
 
 
 class Models(BaseModel):

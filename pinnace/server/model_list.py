@@ -1,6 +1,6 @@
 """`GET /v1/models` and `GET /v1/models/{id}`: what a request may name as its model.
 
-Knows what the fleet and the embedding models are called, and nothing of what they are.
+Knows what the fleet and the embedding models are called, and of the fleet what its tokens take.
 """
 
 import time
@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from pinnace.errors import UnknownModelError
+from pinnace.models.card import ModelCard
 from pinnace.router.dispatch import AUTO, Dispatcher
 from pinnace.server.exchange import exchange_of
 
@@ -44,4 +45,14 @@ class ModelList:
         return found if caller is None else [name for name in found if caller.may_use(name)]
 
     def _model(self, name: str) -> Mapping[str, object]:
-        return {"id": name, "object": "model", "created": self._started, "owned_by": "pinnace"}
+        model = {"id": name, "object": "model", "created": self._started, "owned_by": "pinnace"}
+        card = next((card for card in self._dispatcher.fleet.cards() if card.name == name), None)
+        return model if card is None else {**model, "pinnace": figures_of(card)}
+
+
+def figures_of(card: ModelCard) -> Mapping[str, Mapping[str, float]]:
+    """What tokens of a member take: USD per million, and joules per thousand where figures are known."""
+    price, energy = {"input": card.input_price, "output": card.output_price}, card.energy
+    if energy is None or energy.input is None or energy.output is None:
+        return {"price": price}
+    return {"price": price, "energy": {"input": energy.input, "output": energy.output}}

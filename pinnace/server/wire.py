@@ -38,6 +38,7 @@ class ChatRequest(Choices):
     parallel_tool_calls: bool | None = None
     logit_bias: LogitBias = None
     diverse: Diverse | None = None
+    accept: float | None = Field(default=None, ge=0, le=1)
 
     # Known, and not supported yet: only null may be sent.
     reasoning_effort: None = None
@@ -70,6 +71,7 @@ class ChatRequest(Choices):
             parallel_tool_calls=self.parallel_tool_calls is not False,
             response_format=self.response_format.to_format() if self.response_format else None,
             logit_bias=self.logit_bias or {},
+            accept=self.accept,
         )
         return with_schemas_checked(request, limits)
 
@@ -83,6 +85,7 @@ class ChatRequest(Choices):
         for param, is_wrong, message in (
             ("stream", self.stream, "diverse answers are compared before any is sent: leave stream out"),
             ("n", self.n is not None, "diverse says how many answers: leave n out"),
+            ("accept", self.accept is not None, "diverse takes what differs, however sure: leave accept out"),
             ("temperature", self.temperature == 0, "diverse needs answers that differ: more than 0"),
         ):
             if is_wrong:

@@ -1,0 +1,449 @@
+"""The line over HTTP to servers of all kinds: those that are no Pinnace, are full, break, or lie."""
+
+import asyncio
+import json
+import time
+import traceback
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from openai_fixtures import KEY, PAGE
+from real_server import free_port
+from router_fixtures import failure_of
+from stand_in_remote import (
+    DONE,
+    Answer,
+    Line,
+    StandIn,
+    answering,
+    choice,
+    event,
+    hang,
+    in_turn,
+    logprobs,
+    pause,
+    refusing,
+    reset,
+    stand_in_remote,
+    words,
+)
+
+from pinnace.agents import remote_line
+from pinnace.agents.chat_wire import Reading, members_of
+from pinnace.agents.gathering import Gathering, reply_of
+from pinnace.agents.remote_line import RemoteLine
+from pinnace.agents.reply import Account, Call, Member
+from pinnace.errors import (
+    BackendError,
+    BackendFullError,
+    BackendTimeoutError,
+    BackendUnavailableError,
+    ConfigError,
+    ContextTooLongError,
+    DeadlineExceededError,
+    PinnaceError,
+    RequestError,
+    UnknownModelError,
+)
+from pinnace.models.completion import Delta, Message, Request, Usage
+
+ASK = Request((Message("user", "What is the capital of France?"),))
+
+
+def whole(*texts: str, **fields: Any) -> bytes:
+    """A whole answer of a server that is no Pinnace."""
+    choices = [
+        {"index": i, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+        for i, text in enumerate(texts)
+    ]
+    usage = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}
+    return json.dumps({"model": "gpt-x", "choices": choices, "usage": usage, **fields}).encode()
+
+
+def envelope(code: Any = None, param: Any = None, message: str = "no") -> bytes:
+    return json.dumps({"error": {"message": message, "type": "x", "param": param, "code": code}}).encode()
+
+
+@asynccontextmanager
+async def line_to(
+    *said: bytes | Answer, timeout_s: float = 2
+) -> AsyncGenerator[tuple[RemoteLine, StandIn], None]:
+    """A line to a server that answers with `said`, chunk by chunk."""
+    async with stand_in_remote(*said) as place:
+        line = RemoteLine(place.url, KEY, timeout_s)
+        yield line, place
+        await line.aclose()
+
+
+@asynccontextmanager
+async def line_through(
+    *answers: Answer, timeout_s: float = 2
+) -> AsyncGenerator[tuple[RemoteLine, StandIn], None]:
+    """A line to a server that gives these answers in turn."""
+    async with line_to(timeout_s=timeout_s) as (line, place):
+        place.answer = in_turn(*answers)
+        yield line, place
+
+
+async def error_of(*said: bytes | Answer, is_stream: bool = False, timeout_s: float = 2) -> Exception:
+    """How a call fails where the server says this; it tells no key."""
+    async with line_to(*said, timeout_s=timeout_s) as (line, _):
+        return await error_on(line, is_stream=is_stream)
+
+
+async def error_on(line: RemoteLine, request: Request = ASK, *, is_stream: bool = False) -> Exception:
+    asked = reply_of(line.stream(request), request.n) if is_stream else line.complete(request)
+    error = await failure_of(asked)
+    assert isinstance(error, PinnaceError)
+    assert KEY not in "".join(traceback.format_exception(error))
+    return error
+
+
+AS = pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "stream"])
+
+
+async def test_a_server_that_is_no_pinnace_tells_only_who_answered() -> None:
+    async with line_to(whole("Paris.")) as (line, place):
+        reply = await line.complete(ASK, "gpt")
+    (body,), (headers,) = place.asked, place.headers
+    assert [sample.text for sample in reply.samples] == ["Paris."]
+    account = replace(reply.account, seconds=0.0)
+    why = "the endpoint says nothing of its route"
+    assert account == Account("gpt-x", ("gpt-x",), None, False, why, Usage(9, 2), 0.0)
+    messages = [{"role": "user", "content": ASK.text()}]
+    assert body == {"model": "gpt", "messages": messages, "max_tokens": 512, "n": 1}
+    assert headers["request"] == "POST /v1/chat/completions HTTP/1.1"
+    assert headers["authorization"] == f"Bearer {KEY}"
+
+
+async def test_the_same_as_a_stream() -> None:
+    said = [
+        *words("Par", "is."),
+        event(usage={"prompt_tokens": 9, "completion_tokens": 2}, model="gpt-x"),
+        DONE,
+    ]
+    async with line_to(*said, hang) as (line, place):
+        reply = await reply_of(line.stream(ASK, "gpt"), 1)
+    assert [sample.text for sample in reply.samples] == ["Paris."]
+    assert (reply.account.model, reply.account.usage) == ("gpt-x", Usage(9, 2))
+    assert place.asked[0]["stream_options"] == {"include_usage": True}
+
+
+async def test_tokens_that_nobody_counted_are_guessed() -> None:
+    async with line_to(whole("Paris is the capital.", usage=None, model=None)) as (line, _):
+        account = (await line.complete(ASK, "gpt")).account
+    assert (account.usage, account.model) == (Usage(11, 5), "gpt")
+
+
+async def test_whole_calls_and_log_probabilities_are_read() -> None:
+    calls = [
+        {"type": "function", "function": {"name": "f", "arguments": "{}"}},
+        {"id": "b", "type": "function", "function": {"name": "g", "arguments": "[]"}},
+    ]
+    said = logprobs("x", -0.5, [("y", -2.0), ("x", -0.5)])
+    one = {"index": 0, "message": {"content": None, "tool_calls": calls}, "finish_reason": "tool_calls"}
+    async with line_to(whole(choices=[{**one, "logprobs": said}])) as (line, _):
+        (sample,) = (await line.complete(replace(ASK, top_logprobs=2))).samples
+    first, second = sample.calls
+    assert (first.name, second) == ("f", Call("b", "g", "[]"))
+    assert first.id.startswith("call_")
+    assert sample.logprobs[0].top == (("x", -0.5), ("y", -2.0))
+    assert sample.text == ""
+
+
+UNKNOWN = envelope(message="Unrecognized request argument supplied: accept")
+OTHER_NAME = envelope("unsupported_parameter", "max_tokens", "Use 'max_completion_tokens' instead.")
+
+
+@AS
+async def test_a_server_that_knows_no_bar_is_asked_without_one_from_then_on(is_stream: bool) -> None:
+    good = answering(*words("Paris."), DONE) if is_stream else answering(whole("Paris."))
+    async with line_through(refusing(400, UNKNOWN), good) as (line, place):
+        for _ in range(2):
+            asked = (
+                reply_of(line.stream(ASK, "auto", 0.9), 1) if is_stream else line.complete(ASK, "auto", 0.9)
+            )
+            assert (await asked).samples[0].text == "Paris."
+    assert [body.get("accept") for body in place.asked] == [0.9, None, None]
+
+
+async def test_the_cap_is_called_what_the_server_calls_it() -> None:
+    async with line_through(refusing(400, OTHER_NAME), answering(whole("Paris."))) as (line, place):
+        await line.complete(ASK, "auto", 0.9)
+        await line.complete(ASK)
+    caps = [(body.get("max_tokens"), body.get("max_completion_tokens")) for body in place.asked]
+    assert caps == [(512, None), (None, 512), (None, 512)]
+
+
+async def test_a_server_that_refuses_both_names_is_asked_twice() -> None:
+    refused = envelope(message="max_tokens and max_completion_tokens are not supported")
+    async with line_through(refusing(400, refused)) as (line, place):
+        assert type(await error_on(line)) is RequestError
+    assert len(place.asked) == 2
+
+
+@AS
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_full_server_is_asked_again_when_it_says(status: int, is_stream: bool) -> None:
+    good = answering(*words("Paris."), DONE) if is_stream else answering(whole("Paris."))
+    full = refusing(status, b"", retry_after="0.1")
+    async with line_through(full, full, good) as (line, place):
+        began = time.monotonic()
+        asked = reply_of(line.stream(ASK), 1) if is_stream else line.complete(ASK)
+        assert (await asked).samples[0].text == "Paris."
+        assert time.monotonic() - began >= 0.2
+    assert len(place.asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "asked"),
+    [
+        (429, {"retry-after": "0"}, 3),
+        (503, {"retry-after": "0"}, 3),
+        (503, {"retry-after": "60"}, 1),
+        (503, {}, 1),
+        (503, {"retry-after": "soon"}, 1),
+        (429, {"retry-after": "0", "x-should-retry": "false"}, 1),
+        (500, {"retry-after": "0"}, 1),
+        (400, {"retry-after": "0"}, 1),
+    ],
+)
+async def test_it_is_asked_again_at_most_twice_and_only_where_that_can_help(
+    status: int, headers: dict[str, str], asked: int
+) -> None:
+    async with line_through(refusing(status, envelope(), **headers)) as (line, place):
+        await error_on(line)
+    assert len(place.asked) == asked
+
+
+REFUSALS: list[tuple[int, bytes, type[Exception]]] = [
+    (400, envelope("invalid_value", "n"), RequestError),
+    (400, envelope("context_length_exceeded", "messages"), ContextTooLongError),
+    (401, envelope("invalid_api_key", message=f"not {KEY}"), RequestError),
+    (403, envelope("model_not_allowed", "model"), RequestError),
+    (404, envelope("model_not_found", "model"), UnknownModelError),
+    (404, PAGE, RequestError),
+    (413, envelope("body_too_large"), RequestError),
+    (422, b'{"detail": []}', RequestError),
+    (408, envelope("body_too_slow"), BackendTimeoutError),
+    (429, envelope("rate_limit_exceeded"), BackendFullError),
+    (500, PAGE, BackendUnavailableError),
+    (502, envelope("backend_error"), BackendError),
+    (502, PAGE, BackendUnavailableError),
+    (503, envelope("model_full"), BackendFullError),
+    (503, envelope("draining"), BackendUnavailableError),
+    (504, envelope("backend_timeout"), BackendTimeoutError),
+    (504, envelope("deadline_exceeded"), DeadlineExceededError),
+    (504, PAGE, BackendTimeoutError),
+    (307, b"", BackendUnavailableError),
+    (400, envelope(code=7, param=["n"]), RequestError),
+    (400, envelope(code=KEY, param=KEY, message=KEY), RequestError),
+]
+
+
+@AS
+@pytest.mark.parametrize(("status", "body", "kind"), REFUSALS)
+async def test_a_status_is_the_error_that_the_other_line_would_raise(
+    status: int, body: bytes, kind: type[Exception], is_stream: bool
+) -> None:
+    async with line_through(refusing(status, body, location="/elsewhere")) as (line, place):
+        error = await error_on(line, is_stream=is_stream)
+    assert type(error) is kind
+    assert str(error).startswith(f"{place.url}: ")
+    assert len(place.asked) == 1
+    told = json.loads(body)["error"] if body.startswith(b'{"error"') else {}
+    if isinstance(error, RequestError):
+        shown = [told.get(name) for name in ("param", "code")]
+        assert [error.param, error.code] == [v if isinstance(v, str) and v != KEY else None for v in shown]
+
+
+@AS
+async def test_a_connection_that_breaks_or_is_not_to_be_had(is_stream: bool) -> None:
+    assert type(await error_of(reset, is_stream=is_stream)) is BackendUnavailableError
+    half = event(choice("Par")) if is_stream else whole("Paris.")[:30]
+    assert type(await error_of(half, reset, is_stream=is_stream)) is BackendUnavailableError
+    line = RemoteLine(f"http://127.0.0.1:{free_port()}", KEY)
+    error = await error_on(line, is_stream=is_stream)
+    await line.aclose()
+    assert type(error) is BackendUnavailableError
+    assert "cannot be reached" in str(error)
+
+
+@AS
+async def test_a_server_that_takes_too_long_is_left(is_stream: bool) -> None:
+    async def answer(line: Line) -> None:
+        await hang(line)
+        left.set()
+
+    left = asyncio.Event()
+    half = event(choice("Par")) if is_stream else whole("Paris.")[:30]
+    for said in ((), (half,)):
+        left.clear()
+        async with line_to(*said, answer, timeout_s=0.1) as (line, _):
+            error = await error_on(line, is_stream=is_stream)
+            await asyncio.wait_for(left.wait(), 1)
+        assert type(error) is BackendTimeoutError
+        assert str(error).endswith("no answer within 0.1 s")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        PAGE,
+        b"[]",
+        b'{"choices": []}',
+        whole("a", "b"),
+        whole("a", pinnace={"model": "small"}),
+        whole("a", pinnace={"model": "small", "route": "small", "confidence": 7, "cost_usd": 1e999}),
+        whole(choices=[{"index": 0, "message": {"content": "x"}, "finish_reason": None}]),
+        b'{"choices": [{"index": 0, "message": {"content": 7}}]}',
+        b"",
+    ],
+)
+async def test_what_is_no_answer_is_none(said: bytes) -> None:
+    assert type(await error_of(said)) is BackendError
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ((PAGE,), BackendError),
+        ((whole("Paris."),), BackendError),
+        ((b"data: {\n\n",), BackendError),
+        ((event(choice("x", index=1)),), BackendError),
+        ((event(choice("x")), DONE), BackendError),
+        ((event(choice("x")),), BackendError),
+        ((event(choice("x")), event(error={"message": f"oh {KEY}"})), BackendError),
+        (
+            (event(choice("x")), event(error={"message": "oh", "code": "backend_timeout"})),
+            BackendTimeoutError,
+        ),
+        ((event(choice("x")), event(error="oh")), BackendError),
+        ((b"data: " + b"x" * 2**22,), BackendError),
+    ],
+)
+async def test_what_is_no_stream_of_an_answer_is_none(said: tuple[bytes, ...], kind: type[Exception]) -> None:
+    assert type(await error_of(*said, is_stream=True)) is kind
+
+
+async def test_no_more_is_read_than_an_answer_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote_line, "MOST_BYTES", 1000)
+    error = await error_of(whole("x" * 600), b" " * 600, hang)
+    assert type(error) is BackendError
+    assert "expected at most 1000 bytes, got more" in str(error)
+
+
+async def test_what_no_endpoint_can_be_told_is_refused() -> None:
+    async with line_to(whole("x")) as (line, place):
+        assert "allowed" in str(await error_on(line, replace(ASK, allowed=frozenset({"small"}))))
+        assert "accept" in str(await error_on(line, replace(ASK, accept=float("nan"))))
+        assert "not finite" in str(await error_on(line, replace(ASK, temperature=float("nan"))))
+    assert place.asked == []
+
+
+async def test_what_is_said_of_a_request_travels_in_headers() -> None:
+    asked = replace(ASK, private=True, priority=1, trace_headers=(("traceparent", "00-1-2-01"),))
+    async with line_to(pause(0.01), whole("x")) as (line, place):
+        await line.complete(replace(asked, deadline=time.monotonic() + 1))
+        await line.complete(ASK)
+    told, plain = place.headers
+    assert (told["x-pinnace-private"], told["x-pinnace-priority"], told["traceparent"]) == (
+        "true",
+        "batch",
+        "00-1-2-01",
+    )
+    assert 0.5 < float(told["x-pinnace-timeout-s"]) <= 1
+    assert not any(name.startswith(("x-", "trace")) for name in plain)
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("http://x:1", "http://x:1/v1"),
+        ("http://x:1/", "http://x:1/v1"),
+        ("https://x/api/v2/", "https://x/api/v2"),
+    ],
+)
+def test_an_address_without_a_path_gets_one(address: str, expected: str) -> None:
+    assert RemoteLine(address)._name == expected
+
+
+@pytest.mark.parametrize(
+    ("address", "key", "message"),
+    [
+        ("x", None, "base_url: expected an address such as"),
+        ("http://u:secret@x/v1", None, "base_url: expected neither user, password"),
+        ("http://x/v1", "a\nb", "api_key: expected|api_key: A key"),
+    ],
+)
+def test_an_address_or_a_key_that_cannot_be_is_refused(address: str, key: str | None, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        RemoteLine(address, key)
+    assert "secret" not in str(caught.value)
+    assert str(caught.value).startswith(("base_url: ", "api_key: "))
+
+
+def test_members_are_the_models_that_answer() -> None:
+    def listed(name: str, price: float | None = None, **fields: Any) -> dict[str, Any]:
+        told = {} if price is None else {"pinnace": {"price": {"input": price, "output": price}}}
+        return {"id": name, "object": "model", "created": 1, **told, **fields}
+
+    ours = [listed("auto"), listed("large", 9), listed("small", 1), listed("minilm")]
+    body = json.dumps({"data": [{**each, "owned_by": "pinnace"} for each in ours]}).encode()
+    assert members_of("x", body) == (Member("small", 1, 1), Member("large", 9, 9))
+    others = json.dumps({"data": [listed("b", owned_by="openai"), listed("a")]}).encode()
+    assert members_of("x", others) == (Member("b"), Member("a"))
+    with pytest.raises(BackendError, match="x: expected OpenAI's wire"):
+        members_of("x", b"[]")
+
+
+def test_pieces_of_calls_without_an_index_belong_to_the_last_id() -> None:
+    gathering = Gathering(1)
+    for piece in (
+        {"id": "a", "function": {"name": "f", "arguments": "{"}},
+        {"function": {"arguments": "}"}},
+        {"id": "b", "function": {"name": "g", "arguments": "{}"}},
+    ):
+        gathering.add(Delta(tool_calls=(piece,)))
+    assert gathering.samples()[0].calls == (Call("a", "f", "{}"), Call("b", "g", "{}"))
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.text(max_size=3)), max_size=20))
+def test_choices_are_put_together_whatever_order_their_pieces_come_in(pieces: list[tuple[int, str]]) -> None:
+    gathering = Gathering(3)
+    for index, text in pieces:
+        gathering.add(Delta(text, index))
+    expected = ["".join(text for at, text in pieces if at == index) for index in range(3)]
+    assert [sample.text for sample in gathering.samples()] == expected
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["choices", "message", "delta", "index", "usage", "model", "pinnace", "tool_calls", "id"]
+            ),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=20,
+)
+
+
+@given(said=JSON, is_stream=st.booleans())
+def test_whatever_a_server_sends_is_an_answer_or_an_error_of_ours(said: Any, is_stream: bool) -> None:
+    reading, body = Reading("x", ASK, "auto"), json.dumps(said).encode()
+    try:
+        deltas = list(reading.deltas(reading.piece(body))) if is_stream else reading.whole(body)
+        reading.account(0.1)
+    except BackendError:
+        return
+    assert {delta.index for delta in deltas} <= {0}
