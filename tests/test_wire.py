@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pinnace.config import Limits
 from pinnace.errors import RequestError
-from pinnace.models.completion import Message, Request
+from pinnace.models.completion import Message, Request, is_begun
 from pinnace.server.wire import ChatRequest, parse_chat
 
 ASK = {"model": "auto", "messages": [{"role": "user", "content": "hi"}]}
@@ -95,6 +95,15 @@ def test_tool_choice_takes_words_and_one_function() -> None:
     assert request_of(tools=[TOOL], tool_choice=TOOL).tool_choice == TOOL
 
 
+def test_an_answer_may_have_begun() -> None:
+    begun = {"role": "assistant", "content": "One,", "prefix": True}
+    assert is_begun(request_of(messages=[{"role": "user", "content": "Count."}, begun]).messages)
+    assert not is_begun(request_of(messages=[{"role": "user", "content": "Count."}]).messages)
+
+
+BEGUN = {"role": "assistant", "content": "One,", "prefix": True}
+
+
 # What is refused: fields, then the param, the code and the message.
 REFUSED: list[tuple[dict[str, Any], str, str, str]] = [
     ({"temprature": 1}, "temprature", "unknown_parameter", "unknown field; did you mean 'temperature'?"),
@@ -104,6 +113,24 @@ REFUSED: list[tuple[dict[str, Any], str, str, str]] = [
         "messages[0].contents",
         "unknown_parameter",
         "unknown field; did you mean 'content'?",
+    ),
+    (
+        {"messages": [BEGUN, {"role": "user", "content": "x"}]},
+        "messages[0].prefix",
+        "invalid_value",
+        "only the last message can be the answer's prefix",
+    ),
+    (
+        {"messages": [BEGUN], "tools": [TOOL]},
+        "messages[0].prefix",
+        "invalid_value",
+        "does not go with tools or a response_format",
+    ),
+    (
+        {"messages": [BEGUN], "response_format": {"type": "json_object"}},
+        "messages[0].prefix",
+        "invalid_value",
+        "does not go with tools or a response_format",
     ),
     (
         {"logit_bias": {"the": 2}},

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
-from pinnace.models.completion import Message, Role
+from pinnace.models.completion import PREFIX, Message, Role
 
 NAME = r"^[A-Za-z0-9_-]{1,64}$"
 """What functions and schemas may be called."""
@@ -83,6 +83,7 @@ class ChatMessage(Shape):
     name: str | None = None
     tool_calls: tuple[ToolCall, ...] | None = Field(default=None, fail_fast=True)
     tool_call_id: str | None = None
+    prefix: bool | None = None
     refusal: str | None = None
     annotations: Any = None
     audio: None = None
@@ -94,6 +95,8 @@ class ChatMessage(Shape):
             raise wrong("expected a tool message to have a tool_call_id")
         if self.tool_calls and self.role != "assistant":
             raise wrong("expected tool_calls on assistant messages only")
+        if self.prefix and (self.role != "assistant" or not self.content or self.tool_calls):
+            raise wrong("expected prefix on an assistant message with content only")
         if self.content is None and not self.tool_calls:
             raise wrong("expected content, or tool_calls on an assistant message")
         return self
@@ -105,6 +108,8 @@ class ChatMessage(Shape):
             extra["name"] = self.name
         if self.tool_call_id is not None:
             extra["tool_call_id"] = self.tool_call_id
+        if self.prefix:
+            extra[PREFIX] = True
         if self.tool_calls:
             extra["tool_calls"] = [call.model_dump() for call in self.tool_calls]
         return Message(self.role, self.content or "", extra)

@@ -92,8 +92,20 @@ class ChatRequest(Choices):
                 raise wrong_field(param, message)
         return self.diverse.to_wish(limits)
 
+    def _check_prefix(self) -> None:
+        """An answer can begin with a given text where it is the last turn, and no grammar is to hold."""
+        begun = [at for at, message in enumerate(self.messages) if message.prefix]
+        if begun and begun != [len(self.messages) - 1]:
+            raise wrong_field(
+                f"messages[{begun[0]}].prefix", "only the last message can be the answer's prefix"
+            )
+        is_held = self.response_format is not None and self.response_format.type != "text"
+        if begun and (self.tools or is_held):
+            raise wrong_field(f"messages[{begun[0]}].prefix", "does not go with tools or a response_format")
+
     def _check_fields(self) -> None:
         """Fields that need each other, or contradict each other."""
+        self._check_prefix()
         if self.top_logprobs is not None and not self.logprobs:
             raise wrong_field("top_logprobs", "needs logprobs to be true")
         self.check_stream_options()
