@@ -5,10 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from pinnace.agents import Fleet, Step, tool
-
-KILOS = {"flour": 12, "yeast": 0}
-Item = Literal["flour", "yeast"]
+from pinnace.agents import Fleet, Step
 
 
 class Offer(BaseModel):
@@ -16,14 +13,13 @@ class Offer(BaseModel):
     euros: float = Field(ge=0, le=10_000)
 
 
-async def in_stock(item: Item) -> int:
-    """How many kilos of an item are in stock."""
-    return KILOS[item]
+async def in_stock(item: Literal["flour", "yeast"]) -> str:
+    """How much of an item is in stock."""
+    return f"{item}: {12 if item == 'flour' else 0} kilos in stock"
 
 
-@tool(timeout_s=5)
-def price(item: Item) -> str:
-    """What a kilo of an item costs."""
+def price(item: Literal["flour", "yeast"]) -> str:
+    """What an item costs."""
     return f"{item}: 1.20 euros a kilo"
 
 
@@ -31,9 +27,13 @@ OFFER = Step("Ask the tools, then make an offer.", Offer, name="offer", tools=[i
 
 
 async def main(fleet: Fleet) -> Offer:
-    """What can be offered to who wants flour."""
     return await fleet.ask(OFFER, "All the flour that you have, please. What does it cost?")
 
 
 if __name__ == "__main__":
-    print(Fleet.connect("http://127.0.0.1:8000"), asyncio)
+
+    async def connected() -> None:
+        async with Fleet.connect("http://127.0.0.1:8000") as fleet:
+            print(await main(fleet))
+
+    asyncio.run(connected())

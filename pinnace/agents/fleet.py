@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+from pinnace.agents.ablation import AS_WRITTEN, Ablation
 from pinnace.agents.limits import Limits
 from pinnace.agents.line import Line
 from pinnace.agents.session import UNLIMITED, Session
@@ -65,9 +66,11 @@ class Fleet:
     ) -> None:
         await self._stop()
 
-    def session(self, limits: Limits = UNLIMITED, *, name: str = "run") -> Session:
-        """One run: `async with fleet.session() as run`."""
-        return Session(self.line, limits, name=name)
+    def session(
+        self, limits: Limits = UNLIMITED, *, name: str = "run", ablation: Ablation = AS_WRITTEN
+    ) -> Session:
+        """One run: `async with fleet.session() as run`. See `Session`."""
+        return Session(self.line, limits, name=name, ablation=ablation)
 
     async def ask(self, step: Step[T], asked: Input) -> T:
         """The value of one step, in a session of its own."""

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Sequence
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
+from pinnace.agents.ablation import AS_WRITTEN, Ablation
 from pinnace.agents.answer import Answer, Escalated, Final, StepEvent, Tell, Text, ToolCalled
 from pinnace.agents.asking import StepAsking
 from pinnace.agents.budget import Budget, Spent
@@ -32,13 +33,22 @@ class Session:
     """Asks steps of a fleet. Leaving its block aborts whatever still runs.
 
     :param limits: what it may spend in all.
+    :param ablation: what is changed in every step that it is asked.
     """
 
-    def __init__(self, line: Line, limits: Limits = UNLIMITED, *, name: str = "run") -> None:
+    def __init__(
+        self,
+        line: Line,
+        limits: Limits = UNLIMITED,
+        *,
+        name: str = "run",
+        ablation: Ablation = AS_WRITTEN,
+    ) -> None:
         self.name = name
         self.trace = Trace()
         self._budget = Budget(limits)
         self._caller = Caller(line, limits, self._budget)
+        self._ablation = ablation
 
     async def __aenter__(self) -> "Session":
         return self
@@ -69,7 +79,7 @@ class Session:
         :raises ToolError: when a tool could not be used.
         :raises BackendError: when no model could answer.
         """
-        return await self._answer(step, asked, None)
+        return await self._answer(self._ablation.of(step), asked, None)
 
     async def stream(self, step: Step[T], asked: Input) -> AsyncGenerator[StepEvent[T], None]:
         """The same as it happens: text, tool calls, escalations, and last `Final`.
@@ -77,6 +87,7 @@ class Session:
         Text comes as it is written where one free answer is asked for; where it has to be of a type, or to
         win a vote, it comes once it is settled. Leaving the loop early aborts what runs.
         """
+        step = self._ablation.of(step)
         told: asyncio.Queue[Text | ToolCalled | Escalated | None] = asyncio.Queue()
         task = asyncio.create_task(self._answer(step, asked, told.put_nowait))
         task.add_done_callback(lambda _: told.put_nowait(None))
