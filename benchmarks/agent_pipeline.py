@@ -1,12 +1,12 @@
 """A pipeline of three steps over real utterances: many sessions at once against one after the other.
 
-    .venv/bin/python benchmarks/agent_pipeline.py [--utterances 200] [--alone 40] [--data ../shared/data/tasks]
+    .venv/bin/python benchmarks/agent_pipeline.py [--utterances 200] [--alone 40]
 
-Each utterance of CLINC150's test rows is classified (one of its 151 labels), read into fields (JSON of a schema)
-and answered with a short reply, by the fleet of `router.yaml` in this process. All sessions at once are
-compared with the same pipeline one utterance at a time on some of them, before and after, in one engine.
-Prints JSON: the ratio of utterances per second, how many outputs were valid, how many labels right, and per step
-who answered, how surely and for how much.
+Each utterance of CLINC150's test rows is classified (one of its 151 labels), read into fields (JSON of a
+schema) and answered with a short reply, by the fleet of `router.yaml` in this process. All sessions at once
+are compared with the same pipeline one utterance at a time on some of them, before and after, in one engine.
+Prints JSON: the ratio of utterances per second, how many outputs were valid, how many labels right, and per
+step who answered, how surely and for how much.
 """
 
 import argparse
@@ -68,7 +68,7 @@ class Pipeline:
 
     async def __call__(self, run: Session, example: Example) -> None:
         """One utterance."""
-        said = example.question.strip('"') if example.question else example.prompt.split('"')[1]
+        said = example.question
         classify, extract, reply = self.steps
         for step in (classify, extract, reply):
             try:
@@ -108,7 +108,7 @@ def by_step(spans: Sequence[Span]) -> dict[str, Any]:
 async def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Run it all."""
     examples = [e for e in read_suite("clinc150", options.data) if e.split == "held" and e.task == "clinc150"]
-    labels = sorted({e.expected for e in examples} | {"out of scope"})
+    labels = examples[0].choices
     chosen = sample(examples, options.utterances, seed=0)
     async with Fleet.load(options.config) as fleet:
         await fleet.map(Pipeline(labels), chosen[:8])  # compiles the grammars

@@ -22,16 +22,17 @@ from math import fsum, nan
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pinnace.eval.bootstrap import Interval, Weights, draw_weights, interval, mean_draws, paired_interval
 from pinnace.eval.pipelines import FAULT, PARTS
 from pinnace.eval.table import FloatArray, OutcomeTable
-from pinnace.router.types import BoolArray
 
 DRAWS = 1000
 PER = 1000
 SUMS = ("calls", "escalations", "prompt_tokens", "completion_tokens")
 Found = Mapping[str, Any]
+BoolArray = npt.NDArray[np.bool_]
 
 
 def pipeline_figures(table: OutcomeTable, *, draws: int = DRAWS, seed: int = 0) -> dict[str, Any]:
