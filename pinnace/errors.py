@@ -138,7 +138,8 @@ class LimitError(AgentError):
     def __init__(self, limit: str, *, allowed: float, spent: float, wanted: float) -> None:
         super().__init__(
             f"the session's limit of {limit} is {allowed:.12g}: {spent:.12g} are spent or promised, "
-            f"and the next call may take {wanted:.12g}"
+            f"and the next call may take {wanted:.12g}: raise the limit, or lower what a call may take "
+            "(max_tokens, n)"
         )
         self.limit = limit
         self.allowed = allowed

@@ -12,6 +12,7 @@ from pinnace.agents.answer import Escalated, Final, Text, ToolCalled
 from pinnace.agents.best_of import best_of
 from pinnace.agents.limits import Limits
 from pinnace.agents.planning import plan_and_solve
+from pinnace.agents.reply import Member
 from pinnace.agents.scripted_fleet import LARGE, SMALL, Say, ScriptedFleet
 from pinnace.agents.session import Session
 from pinnace.agents.step import Step
@@ -21,6 +22,7 @@ from pinnace.errors import (
     AgentError,
     BackendUnavailableError,
     LimitError,
+    NoCapableModelError,
     OutputError,
     StepError,
     ToolFailedError,
@@ -177,7 +179,7 @@ async def test_tools_are_run_and_what_they_say_goes_back() -> None:
     last = fleet.requests[-1].messages
     assert [m.role for m in last] == ["system", "user", "assistant", "tool"]
     assert last[2].extra["tool_calls"][0]["function"]["name"] == "weather"
-    assert [span.kind for span in run.trace.spans()] == ["step", "call", "tool", "call"]
+    assert [span.kind for span in run.trace.spans()] == ["run", "step", "call", "tool", "call"]
     assert run.spent.tool_calls == 1
 
 
@@ -442,3 +444,38 @@ async def test_only_free_text_can_be_gone_on_with() -> None:
 
 def test_the_type_of_a_step_may_be_written_out() -> None:
     assert Step[Ticket]("Read.", output=Ticket).output is Ticket
+
+
+async def test_a_climb_goes_past_models_of_one_price_and_past_those_that_cannot() -> None:
+    members = (SMALL, Member("twin", 0.01, 0.02), Member("middle", 1.0, 1.0), LARGE)
+    cannot = NoCapableModelError("middle has no tools")
+    fleet = ScriptedFleet(
+        Say(BAD), Say(model="middle", fault=cannot), Say(GOOD, model=LARGE.name), members=members
+    )
+    async with fleet.session() as run:
+        assert (await run.ask(TICKET, "I lost my card!")).urgency == 4
+    assert fleet.models == ["auto", "middle", LARGE.name]
+    failed = next(span for span in run.trace.spans() if span.model == "middle")
+    assert (failed.rung, failed.error) == (1, "NoCapableModelError: middle has no tools")
+
+
+async def test_a_bar_of_the_step_goes_with_single_answers_alone() -> None:
+    fleet = ScriptedFleet(Say("a"), Say(["a", "a"]))
+    async with fleet.session() as run:
+        await run.ask(Step(accept=0.7), "?")
+        await run.ask(Step(accept=0.7, strategy=vote(2)), "?")
+    assert fleet.accepts == [0.7, 0.0]
+
+
+async def test_schemas_are_closed_and_strict_where_every_field_is_needed() -> None:
+    class Loose(BaseModel):
+        name: str
+        note: str = ""
+
+    fleet = ScriptedFleet(Say(GOOD), Say('{"name": "x"}'))
+    async with fleet.session() as run:
+        await run.ask(TICKET, "?")
+        await run.ask(Step(output=Loose), "?")
+    formats = [(request.response_format or {})["json_schema"] for request in fleet.requests]
+    assert [each["strict"] for each in formats] == [True, False]
+    assert [each["schema"]["additionalProperties"] for each in formats] == [False, False]

@@ -19,8 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import AfterValidator, BaseModel, Field
 
-from pinnace.agents import tool as tool_module
-from pinnace.agents.tool import MOST_ARGUMENT_BYTES, MOST_LEFT_BEHIND, Tool, tool, tool_of
+from pinnace.agents import tools as tool_module
+from pinnace.agents.tools import MOST_ARGUMENT_BYTES, MOST_LEFT_BEHIND, Tool, tool, tool_of
 from pinnace.config import Limits
 from pinnace.errors import StepError, ToolArgumentsError, ToolFailedError, ToolTimeoutError
 from pinnace.models.json_schema import check_schema
@@ -643,7 +643,7 @@ async def test_threads_that_hang_are_left_behind_and_only_so_many_may_be() -> No
 def test_a_hung_thread_does_not_hold_up_the_end_of_the_process() -> None:
     program = (
         "import asyncio, time\n"
-        "from pinnace.agents.tool import tool\n"
+        "from pinnace.agents.tools import tool\n"
         "@tool(timeout_s=0.01)\n"
         "def hang() -> None:\n"
         "    '''Hang.'''\n"

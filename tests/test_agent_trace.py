@@ -186,7 +186,7 @@ def test_the_tree_has_one_line_a_span() -> None:
     assert str(sample()) == "\n".join(
         [
             "3 calls (small 1, large 2)  1 tool call  2 escalations  260 tokens  $0.00112  1.25 J  3.75 s",
-            "└── run  triage  3.75 s",
+            "└── triage  3.75 s",
             "    ├── step  classify  1.75 s",
             "    │   ├── small  0.31  climbed  100+10 tokens  $0  0.25 s",
             "    │   ├── tool  look_up  ToolTimeoutError  0.50 s",

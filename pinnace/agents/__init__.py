@@ -21,7 +21,7 @@ from pinnace.agents.session import Session
 from pinnace.agents.step import Step
 from pinnace.agents.strategy import Asking, Choice, Drawn, Strategy, single
 from pinnace.agents.thinking import think_at
-from pinnace.agents.tool import Tool, tool
+from pinnace.agents.tools import Tool, tool
 from pinnace.agents.trace import Span, Totals, Trace
 from pinnace.agents.voting import group_confidence, vote
 

@@ -15,7 +15,7 @@ from pinnace.agents.calling import Caller
 from pinnace.agents.line import AUTO
 from pinnace.agents.output import UnreadableError
 from pinnace.agents.reply import Account, Call, Reply, Sample
-from pinnace.agents.spanned import spanned
+from pinnace.agents.spanned import spanned, told_of
 from pinnace.agents.step import Step
 from pinnace.agents.strategy import Drawn
 from pinnace.agents.together import together
@@ -148,7 +148,13 @@ class StepAsking(Generic[T]):
         step, model = self._step, model or self._model
         with spanned(self._trace, "call", step.name, self._parent) as span:
             accept = self._accept if model == AUTO else None
-            reply = await self._caller.call(request, model, accept, is_climb=self._rung > 0, hear=self._hear)
+            try:
+                reply = await self._caller.call(
+                    request, model, accept, is_climb=self._rung > 0, hear=self._hear
+                )
+            except BaseException as error:
+                span.end(error=told_of(error), rung=self._rung, model="" if model == AUTO else model)
+                raise
             account = reply.account
             if self._tell is not None and account.escalated:
                 self._tell(Escalated(account.model, account.why))

@@ -39,7 +39,7 @@ class Caller:
     async def members(self) -> tuple[Member, ...]:
         """Who may be asked by name, the cheapest first."""
         if self._members is None:
-            self._members = tuple(sorted(await self._line.members(), key=_dearness))
+            self._members = tuple(sorted(await self._line.members(), key=lambda each: each.price))
         return self._members
 
     async def call(
@@ -166,7 +166,3 @@ def _cost(member: Member, figures: Figures, prompt: int, written: int, limit: st
             "give it a price or energy in router.yaml, or leave the limit out"
         )
     return prompt * found[0] + written * found[1]
-
-
-def _dearness(member: Member) -> float:
-    return (member.input_price or 0.0) + (member.output_price or 0.0)

@@ -4,11 +4,11 @@ What answers, and over which line, is settled here once; sessions know nothing o
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pinnace.agents.ablation import AS_WRITTEN, Ablation
 from pinnace.agents.limits import Limits
@@ -122,7 +122,7 @@ class Blocking:
         """The value of one step, in a session of its own."""
         return self._runner.run(self._fleet.ask(step, asked))
 
-    def run(self, pipeline: Callable[[Session], Coroutine[Any, Any, T]], limits: Limits = UNLIMITED) -> T:
+    def run(self, pipeline: Callable[[Session], Awaitable[T]], limits: Limits = UNLIMITED) -> T:
         """What `pipeline` makes of one session."""
 
         async def within() -> T:

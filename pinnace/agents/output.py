@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 from pydantic_core import PydanticSerializationError
 
+from pinnace.agents.closed_schema import closed, needs_all
 from pinnace.errors import StepError
 
 T = TypeVar("T")
@@ -38,7 +39,7 @@ class Output(Generic[T]):
         """OpenAI's `response_format`; None where any text is an answer."""
         if self.schema is None:
             return None
-        inner = {"name": KEY, "schema": self.schema, "strict": True}
+        inner = {"name": KEY, "schema": self.schema, "strict": needs_all(self.schema)}
         return {"type": "json_schema", "json_schema": inner}
 
     def read(self, text: str) -> T:
@@ -93,7 +94,7 @@ def output_of(kind: type[T], step: str) -> Output[T]:
             "additionalProperties": False,
             **definitions,
         }
-    return Output(kind, schema, is_wrapped, adapter)
+    return Output(kind, closed(schema), is_wrapped, adapter)
 
 
 def one_line(error: ValidationError) -> str:

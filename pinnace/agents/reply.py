@@ -78,3 +78,8 @@ class Member:
     input_price: float | None = None
     output_price: float | None = None
     joules_per_token: tuple[float, float] | None = None
+
+    @property
+    def price(self) -> float:
+        """What a token read and one written cost together: by this models are cheaper or dearer."""
+        return (self.input_price or 0.0) + (self.output_price or 0.0)

@@ -51,8 +51,10 @@ class _Line:
 
 
 class ScriptedFleet(Fleet):
-    """A `Fleet` that says `script`. `requests` are those it was sent, `running` counts open calls, `aborted`
-    those that were cancelled.
+    """A `Fleet` that says `script`.
+
+    `requests` are those it was sent, with the `models` and bars (`accepts`) that were asked for; `running`
+    counts open calls, `aborted` those that were cancelled.
 
     :param members: the models that it says it has; `Say.model` names one of them.
     """
@@ -62,6 +64,7 @@ class ScriptedFleet(Fleet):
         self._members = tuple(members)
         self.requests: list[Request] = []
         self.models: list[str] = []
+        self.accepts: list[float | None] = []
         self.running = 0
         self.aborted = 0
         super().__init__(self)
@@ -75,6 +78,7 @@ class ScriptedFleet(Fleet):
         say = self._take(request, model)
         self.requests.append(request)
         self.models.append(model)
+        self.accepts.append(accept)
         began = time.monotonic()
         self.running += 1
         try:

@@ -18,7 +18,7 @@ from pinnace.agents.calling import Caller
 from pinnace.agents.limits import Limits
 from pinnace.agents.line import AUTO, Line
 from pinnace.agents.reply import Member
-from pinnace.agents.spanned import spanned
+from pinnace.agents.spanned import spanned, told_of
 from pinnace.agents.step import Input, Step
 from pinnace.agents.strategy import Choice, single
 from pinnace.agents.trace import Trace
@@ -44,8 +44,8 @@ class Session:
         name: str = "run",
         ablation: Ablation = AS_WRITTEN,
     ) -> None:
-        self.name = name
         self.trace = Trace()
+        self._span = self.trace.begin("run", name)
         self._budget = Budget(limits)
         self._caller = Caller(line, limits, self._budget)
         self._ablation = ablation
@@ -57,6 +57,7 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.cancel()
+        self._span.end(error=None if error is None else told_of(error))
 
     @property
     def spent(self) -> Spent:
@@ -103,7 +104,7 @@ class Session:
             await asyncio.gather(task, return_exceptions=True)
 
     async def _answer(self, step: Step[T], asked: Input, tell: Tell | None) -> Answer[T]:
-        with spanned(self.trace, "step", step.name) as span:
+        with spanned(self.trace, "step", step.name, self._span.id) as span:
             return await self._climb(step, step.messages(asked), span.id, tell)
 
     async def _climb(
@@ -127,6 +128,10 @@ class Session:
             try:
                 choice = await step.strategy(asking)
             except (BackendError, RequestError) as error:
+                above = await self._above(step, [*tried, model]) if tried else None
+                if above is not None:
+                    model = above.name
+                    continue
                 if best is None:
                     raise
                 return _answer(*best, len(tried), f"not climbed: {error}")
@@ -149,8 +154,8 @@ class Session:
         if step.model != AUTO or not self._caller.may_climb():
             return None
         members = await self._caller.members()
-        places = [at for at, each in enumerate(members) if each.name in tried]
-        return next(iter(members[max(places) + 1 :]), None) if places else None
+        prices = [each.price for each in members if each.name in tried]
+        return next((each for each in members if prices and each.price > max(prices)), None)
 
 
 def _is_live(step: Step[Any]) -> bool:

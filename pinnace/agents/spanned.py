@@ -15,6 +15,11 @@ def spanned(
     try:
         yield span
     except BaseException as error:
-        span.end(error=f"{type(error).__name__}: {error}")
+        span.end(error=told_of(error))
         raise
     span.end()
+
+
+def told_of(error: BaseException) -> str:
+    """What went wrong, in a line."""
+    return f"{type(error).__name__}: {error}"

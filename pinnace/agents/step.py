@@ -6,19 +6,18 @@ nothing of who answers; there is no prompt in it but the one that is written int
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic
+from typing import Any, Generic, cast
 
 from typing_extensions import TypeVar
 
 from pinnace.agents.line import AUTO
 from pinnace.agents.output import Output, output_of
 from pinnace.agents.strategy import Strategy, single
-from pinnace.agents.tool import Tool, tool_of
+from pinnace.agents.tools import Tool, tool_of
 from pinnace.errors import StepError
 from pinnace.models.completion import Message
 
 T = TypeVar("T", default=str)
-_TEXT: Any = str
 Input = str | Sequence[Message]
 """What a step is asked about: a text, or the turns of a chat."""
 SLOT = "{input}"
@@ -44,7 +43,7 @@ class Step(Generic[T]):
     """
 
     instructions: str = ""
-    output: type[T] = _TEXT
+    output: type[T] = cast("type[T]", str)  # noqa: RUF009
     name: str = "step"
     tools: Sequence[Tool | Callable[..., Any]] = ()
     strategy: Strategy = single

@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
 from pydantic.errors import PydanticUserError
@@ -18,8 +18,8 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import SchemaError
 
+from pinnace.agents.closed_schema import closed
 from pinnace.errors import StepError
-from pinnace.models.json_schema import LISTS, MAPS, SINGLE
 
 LONGEST_DESCRIPTION = 1024
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
@@ -225,21 +225,4 @@ class _Silent(GenerateJsonSchema):
 
 
 def _json_schema_of(model: type[BaseModel]) -> dict[str, Any]:
-    return cast(dict[str, Any], _spare(model.model_json_schema(schema_generator=_Silent)))
-
-
-def _spare(schema: Any) -> Any:
-    """The schema without titles, its objects closed to names that they do not list."""
-    if isinstance(schema, list):
-        return [_spare(each) for each in cast(list[Any], schema)]
-    if not isinstance(schema, dict):
-        return schema
-    spare = {keyword: _spare_at(keyword, part) for keyword, part in cast(dict[str, Any], schema).items()}
-    spare.pop("title", None)
-    return {"additionalProperties": False, **spare} if "properties" in spare else spare
-
-
-def _spare_at(keyword: str, part: Any) -> Any:
-    if keyword in MAPS:
-        return {name: _spare(inner) for name, inner in part.items()}
-    return _spare(part) if keyword in LISTS or keyword in SINGLE else part
+    return closed(model.model_json_schema(schema_generator=_Silent))

@@ -64,7 +64,10 @@ def _highest_rungs(spans: Sequence[Span]) -> dict[int | None, int]:
 def _of_span(span: Span, *, climbed: bool) -> list[_Part]:
     if span.kind == "call":
         return _of_call(span, climbed=climbed)
-    name = [(span.kind, "dim"), (span.name, "bold" if span.kind == "run" else "")]
+    if span.kind == "run":  # it is looked at while it goes on, more often than not
+        fault = [] if span.error == NOT_FINISHED else _fault(span)
+        return [(span.name, "bold"), *fault, (_seconds(span.seconds), "dim"), (span.note, "dim")]
+    name = [(span.kind, "dim"), (span.name, "")]
     return [*name, *_fault(span), (_seconds(span.seconds), "dim"), (span.note, "dim")]
 
 
