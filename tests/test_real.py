@@ -74,14 +74,27 @@ def ledger_of(server: Running) -> dict[str, object]:
     return {row.request_id: row for row in read_ledger(server.folder / ".pinnace" / "ledger.sqlite")}
 
 
+def python_of_the_readme() -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+
+
 def test_what_the_readme_says_of_the_python_client_runs(server: Running, capsys: pytest.CaptureFixture[str]):
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    code, _ = python_of_the_readme()
     address = "http://127.0.0.1:8000"
     assert address in code
     exec(compile(code.replace(address, server.url), "README.md", "exec"), {})
     answer, route = capsys.readouterr().out.strip().rsplit("\n", 1)
     assert "Paris" in answer
     assert "'model': 'smollm2-135m'" in route
+
+
+def test_what_the_readme_says_of_pipelines_runs(server: Running, capsys: pytest.CaptureFixture[str]) -> None:
+    _, code = python_of_the_readme()
+    exec(compile(code.replace("http://127.0.0.1:8000", server.url), "README.md", "exec"), {})
+    answer, *tree = capsys.readouterr().out.strip().splitlines()
+    assert "Paris" in answer
+    assert "smollm2-135m" in tree[-1]
+    assert "accepted" in tree[-1]
 
 
 @pytest.mark.parametrize("model", ["auto", "smollm2-135m"])
