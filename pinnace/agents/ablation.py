@@ -26,8 +26,8 @@ EXPECTED = (
 class Ablation:
     """What stands in place of what a step says; None leaves it as it is.
 
-    `model` answers every step, in place of the route and its climbs. `strategy` is that of every step, `spare`
-    that of the steps alone that have none of their own.
+    `model` answers every step, in place of the route and its climbs. `strategy` is that of every step,
+    `spare` that of the steps alone that have none of their own.
     """
 
     model: str | None = None
@@ -66,7 +66,7 @@ class Variant:
         :raises ConfigError: when their prices do not tell the cheapest and the dearest.
         """
         return Ablation(
-            model=None if self.size is None else _by_price(members, self.name)[0 if self.size == SMALL else -1],
+            model=None if self.size is None else _pinned(members, self.size, self.name),
             strategy=single if self.votes == 1 else None,
             spare=vote(self.votes) if self.votes is not None and self.votes > 1 else None,
         )
@@ -87,12 +87,16 @@ def _variant(name: str) -> Variant:
     said = [word.strip().partition("=") for word in name.split("+")]
     sizes = [word for word, equals, _ in said if not equals and word in (ROUTED, SMALL, LARGE)]
     votes = [_votes(word, value) for word, _, value in said if word in (SINGLE, VOTE)]
-    words = {word: value for word, equals, value in said if equals and word != VOTE and word.isidentifier()}
+    words = {word: value for word, equals, value in said if equals and _is_own(word)}
     is_known = len(sizes) + len(votes) + len(words) == len(said)
     if not is_known or len(sizes) > 1 or len(votes) > 1 or 0 in votes:
         raise ConfigError(f"variant {name!r:.80}: expected {EXPECTED}")
     size = next((each for each in sizes if each != ROUTED), None)
     return Variant(name, size, votes[0] if votes else None, words)
+
+
+def _is_own(word: str) -> bool:
+    return word.isidentifier() and word not in (ROUTED, SMALL, LARGE, SINGLE, VOTE)
 
 
 def _votes(word: str, value: str) -> int:
@@ -102,13 +106,12 @@ def _votes(word: str, value: str) -> int:
     return int(value) if value.isdecimal() and int(value) > 1 else 0
 
 
-def _by_price(members: Sequence[Member], variant: str) -> list[str]:
-    """The names, the cheapest first; in the fleet's order where prices are the same."""
+def _pinned(members: Sequence[Member], size: str, variant: str) -> str:
+    """The cheapest or the dearest; of those at one price the first, as climbs have it."""
     if not members:
         raise ConfigError(f"variant {variant!r}: expected a fleet that lists its models, got none")
-    priced: dict[str, float] = {}
-    for each in members:
-        if len(members) > 1 and (each.input_price is None or each.output_price is None):
-            raise ConfigError(f"variant {variant!r}: expected a price of every model, {each.name!r} has none")
-        priced[each.name] = (each.input_price or 0.0) + (each.output_price or 0.0)
-    return sorted(priced, key=lambda name: priced[name])
+    free = [each.name for each in members if each.input_price is None or each.output_price is None]
+    if free and len(members) > 1:
+        raise ConfigError(f"variant {variant!r}: expected a price of every model, {free[0]!r} has none")
+    chosen = min if size == SMALL else max
+    return chosen(members, key=lambda each: each.price).name

@@ -45,6 +45,7 @@ COMMANDS = (
     "eval_import",
     "eval_live",
     "eval_matrix",
+    "eval_pipeline",
     "eval_replay",
     "eval_tables",
     "bench",

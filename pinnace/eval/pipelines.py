@@ -1,4 +1,4 @@
-"""Pipelines over suites: every prompt is run through a pipeline, and what it says is scored, as in a live run.
+"""Pipelines over suites: every prompt goes through a pipeline, and what it says is scored, as in a live run.
 
 What is run is a function from a prompt to a `Ran`; each has a column of the table. A run in which the
 pipeline came to no answer counts as wrong; one that the fleet could not serve has no score, and is run again
@@ -146,7 +146,8 @@ class _Run:
     async def run(self, outcomes: dict[tuple[str, str], Outcome], concurrency: int) -> Summary:
         """Run what is not known yet; all outcomes go into `outcomes`."""
         resumed = self._resumed()
-        mine = dict(resumed)
+        mine, missing = dict(resumed), [each for each in self._examples if each.id not in resumed]
+        left = iter(missing)
 
         async def work() -> None:
             for example in left:
@@ -157,8 +158,7 @@ class _Run:
 
         for outcome in resumed.values():
             self._on_done(outcome)
-        missing = [example for example in self._examples if example.id not in resumed]
-        left, began = iter(missing), perf_counter()
+        began = perf_counter()
         await _side_by_side(work, min(concurrency, len(missing)))
         seconds = perf_counter() - began
         name = self._column.name
