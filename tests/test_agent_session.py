@@ -207,8 +207,8 @@ async def test_a_model_that_only_calls_tools_is_stopped() -> None:
     [
         (Limits(requests=10), "requests"),
         (Limits(tokens=2_000), "tokens"),
-        (Limits(usd=0.0005), "usd"),
-        (Limits(joules=60), "joules"),
+        (Limits(usd=0.004), "usd"),
+        (Limits(joules=200), "joules"),
     ],
 )
 async def test_no_limit_is_passed_by_asks_side_by_side(limits: Limits, limit: str) -> None:

@@ -18,11 +18,13 @@ from pinnace.errors import AgentError, StepError
 from pinnace.models.completion import Delta, Request
 
 Hear = Callable[[Delta], None]
-
+"""Hears the pieces of an answer as they come."""
 Figures = Callable[[Member], tuple[float, float] | None]
 """From a model to what a token read and a token written take."""
 TURN_TOKENS = 64
 """What a chat template adds to a turn, at most."""
+FRAME_TOKENS = 512
+"""What a server adds to a prompt, at most: a model's own system turn, and words about tools and schemas."""
 
 
 class Caller:
@@ -131,14 +133,15 @@ class Caller:
                 await task
 
     def _worst(self, request: Request, model: str, members: Sequence[Member]) -> dict[str, float]:
-        """The most that one call may take: a token is a byte of the prompt at least, and every model of a
+        """The most that one call may take: every token of the prompt has a byte at least, and every model of a
         route may write its whole answer.
 
         :raises StepError: when a limit counts dollars or joules and a model that may answer has no figure.
         """
         asked = [each for each in members if model in (AUTO, each.name)]
-        sizes = sum(len(m.content.encode()) + TURN_TOKENS for m in request.messages)
-        prompt, written = sizes + len(repr(request.tools)), request.n * request.max_tokens
+        turns = sum(len(m.content.encode()) + len(repr(m.extra)) + TURN_TOKENS for m in request.messages)
+        forms = len(repr(request.tools)) + len(repr(request.response_format))
+        prompt, written = FRAME_TOKENS + turns + forms, request.n * request.max_tokens
         worst: dict[str, float] = {"requests": 1, "tokens": (prompt + written) * max(len(asked), 1)}
         for limit, figures in (("usd", _prices), ("joules", _joules)):
             if getattr(self._limits, limit) is not None:
