@@ -23,8 +23,10 @@ Figures = Callable[[Member], tuple[float, float] | None]
 """From a model to what a token read and a token written take."""
 TURN_TOKENS = 64
 """What a chat template adds to a turn, at most."""
-FRAME_TOKENS = 512
-"""What a server adds to a prompt, at most: a model's own system turn, and words about tools and schemas."""
+SYSTEM_TOKENS = 64
+"""A model's own system turn, where a request has none."""
+FORM_TOKENS = 192
+"""What a local model is told about tools and schemas, besides these themselves."""
 
 
 class Caller:
@@ -133,20 +135,25 @@ class Caller:
                 await task
 
     def _worst(self, request: Request, model: str, members: Sequence[Member]) -> dict[str, float]:
-        """The most that one call may take: every token of the prompt has a byte at least, and every model of a
-        route may write its whole answer.
+        """The most that one call may take: a token has a byte at least, and every model of a route may write
+        its whole answer.
 
         :raises StepError: when a limit counts dollars or joules and a model that may answer has no figure.
         """
         asked = [each for each in members if model in (AUTO, each.name)]
-        turns = sum(len(m.content.encode()) + len(repr(m.extra)) + TURN_TOKENS for m in request.messages)
-        forms = len(repr(request.tools)) + len(repr(request.response_format))
-        prompt, written = FRAME_TOKENS + turns + forms, request.n * request.max_tokens
+        turns = sum(len(m.content.encode()) + _size(m.extra) + TURN_TOKENS for m in request.messages)
+        forms = sum(FORM_TOKENS + _size(each) for each in (request.tools, request.response_format) if each)
+        prompt, written = SYSTEM_TOKENS + turns + forms, request.n * request.max_tokens
         worst: dict[str, float] = {"requests": 1, "tokens": (prompt + written) * max(len(asked), 1)}
         for limit, figures in (("usd", _prices), ("joules", _joules)):
             if getattr(self._limits, limit) is not None:
                 worst[limit] = sum(_cost(each, figures, prompt, written, limit) for each in asked)
         return worst
+
+
+def _size(told: object) -> int:
+    """Characters that something takes in a prompt; none where there is none of it."""
+    return len(repr(told)) if told else 0
 
 
 def _prices(member: Member) -> tuple[float, float] | None:
