@@ -220,8 +220,7 @@ async def test_a_call_may_say_from_which_confidence_its_answer_is_taken(
 ) -> None:
     fleet = scripted("small", "It is so.", **small), scripted("large", "It is 42.", price=100)
     async with line_over(kind, *fleet) as place:
-        replies = await place.both(ASK, model, accept)
-        replies += await place.both(replace(ASK, accept=accept), model)
+        replies = [reply for _ in range(2) for reply in await place.both(replace(ASK, accept=accept), model)]
     assert [reply.account.rungs for reply in replies] == [rungs] * 4
 
 
@@ -252,7 +251,8 @@ async def test_the_requests_own_faults(kind: str) -> None:
     async with line_over(kind) as place:
         unknown = await place.failures(ASK, "gpt")
         incapable = await place.failures(replace(ASK, tools=(TOOL,)))
-        wrong = [*await place.failures(ASK, "auto", 1.5), *await place.failures(ASK, "small", 1.5)]
+        barred = replace(ASK, accept=1.5)
+        wrong = [*await place.failures(barred), *await place.failures(barred, "small")]
     assert [type(error) for error in (*unknown, *incapable)] == [UnknownModelError] * 2 + [
         NoCapableModelError
     ] * 2

@@ -464,7 +464,7 @@ async def test_a_bar_of_the_step_goes_with_single_answers_alone() -> None:
     async with fleet.session() as run:
         await run.ask(Step(accept=0.7), "?")
         await run.ask(Step(accept=0.7, strategy=vote(2)), "?")
-    assert fleet.accepts == [0.7, 0.0]
+    assert [request.accept for request in fleet.requests] == [0.7, 0.0]
 
 
 async def test_schemas_are_closed_and_strict_where_every_field_is_needed() -> None:

@@ -165,16 +165,15 @@ async def test_a_server_that_knows_no_bar_is_asked_without_one_from_then_on(is_s
     good = answering(*words("Paris."), DONE) if is_stream else answering(whole("Paris."))
     async with line_through(refusing(400, UNKNOWN), good) as (line, place):
         for _ in range(2):
-            asked = (
-                reply_of(line.stream(ASK, "auto", 0.9), 1) if is_stream else line.complete(ASK, "auto", 0.9)
-            )
+            barred = replace(ASK, accept=0.9)
+            asked = reply_of(line.stream(barred), 1) if is_stream else line.complete(barred)
             assert (await asked).samples[0].text == "Paris."
     assert [body.get("accept") for body in place.asked] == [0.9, None, None]
 
 
 async def test_the_cap_is_called_what_the_server_calls_it() -> None:
     async with line_through(refusing(400, OTHER_NAME), answering(whole("Paris."))) as (line, place):
-        await line.complete(ASK, "auto", 0.9)
+        await line.complete(replace(ASK, accept=0.9))
         await line.complete(ASK)
     caps = [(body.get("max_tokens"), body.get("max_completion_tokens")) for body in place.asked]
     assert caps == [(512, None), (None, 512), (None, 512)]

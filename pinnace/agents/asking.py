@@ -69,7 +69,6 @@ class StepAsking(Generic[T]):
     ) -> Sequence[Drawn[T]]:
         """`n` answers; see `pinnace.agents.strategy.Asking`."""
         step = self._step
-        self._accept = step.accept if is_judged or step.accept is None else 0.0
         request = Request(
             self._messages,
             max_tokens=max_tokens or step.max_tokens,
@@ -78,6 +77,7 @@ class StepAsking(Generic[T]):
             tools=tuple(tool.to_wire() for tool in step.offered),
             tool_choice="auto" if step.offered else None,
             response_format=step.reads.response_format(),
+            accept=self._bar(is_judged=is_judged),
         )
         if step.offered:
             return await together([self._converse(request) for _ in range(n)])
@@ -114,6 +114,12 @@ class StepAsking(Generic[T]):
         whole = replace(rest, text=sample.text + rest.text, logprobs=(*sample.logprobs, *rest.logprobs))
         return self._drawn(whole, _summed([begun.account, reply.account]))
 
+    def _bar(self, *, is_judged: bool) -> float | None:
+        """From which confidence the route takes an answer; None where its own bars hold, or it has none."""
+        if self._model != AUTO or self._step.accept is None:
+            return None
+        return self._step.accept if is_judged else 0.0
+
     def doubt(self, why: str) -> None:
         """Note why what was asked is climbed past."""
         for span in self.calls:
@@ -147,11 +153,8 @@ class StepAsking(Generic[T]):
         """One request, and its span."""
         step, model = self._step, model or self._model
         with spanned(self._trace, "call", step.name, self._parent) as span:
-            accept = self._accept if model == AUTO else None
             try:
-                reply = await self._caller.call(
-                    request, model, accept, is_climb=self._rung > 0, hear=self._hear
-                )
+                reply = await self._caller.call(request, model, is_climb=self._rung > 0, hear=self._hear)
             except BaseException as error:
                 span.end(error=told_of(error), rung=self._rung, model="" if model == AUTO else model)
                 raise

@@ -6,19 +6,18 @@ can therefore not overspend together. Knows nothing of steps, and of what is don
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import aclosing, suppress
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from pinnace.agents.budget import Budget, Reservation
-from pinnace.agents.gathering import Gathering
+from pinnace.agents.gathering import Hear, reply_of
 from pinnace.agents.limits import Limits
 from pinnace.agents.line import AUTO, Line
-from pinnace.agents.reply import Account, Member, Reply
+from pinnace.agents.reply import Member, Reply
 from pinnace.errors import AgentError, StepError
-from pinnace.models.completion import Delta, Request
+from pinnace.models.completion import Request
 
-Hear = Callable[[Delta], None]
-"""Hears the pieces of an answer as they come."""
 Figures = Callable[[Member], tuple[float, float] | None]
 """From a model to what a token read and a token written take."""
 TURN_TOKENS = 64
@@ -50,7 +49,6 @@ class Caller:
         self,
         request: Request,
         model: str = AUTO,
-        accept: float | None = None,
         *,
         is_climb: bool = False,
         hear: Hear | None = None,
@@ -65,8 +63,10 @@ class Caller:
         self.budget.check_time()
         worst = self._worst(request, model, await self.members())
         held, may_climb = self._reserve(worst, model, is_climb=is_climb)
+        if not may_climb:
+            request = replace(request, accept=0.0)
         try:
-            reply = await self._ask(self._said(request, model, accept if may_climb else 0.0, hear))
+            reply = await self._ask(self._said(request, model, hear))
         except BaseException:
             held.settle(**(dict.fromkeys([*worst, "escalations"], 0.0) | {"requests": 1.0}))
             raise
@@ -100,20 +100,11 @@ class Caller:
             return self.budget.reserve(**worst, escalations=1), True
         return self.budget.reserve(**worst), not is_counted
 
-    async def _said(self, request: Request, model: str, accept: float | None, hear: Hear | None) -> Reply:
+    async def _said(self, request: Request, model: str, hear: Hear | None) -> Reply:
         """The reply, whole or piece by piece."""
         if hear is None:
-            return await self._line.complete(request, model, accept)
-        gathering, account = Gathering(request.n), None
-        async with aclosing(self._line.stream(request, model, accept)) as pieces:
-            async for piece in pieces:
-                if isinstance(piece, Account):
-                    account = piece
-                else:
-                    gathering.add(piece)
-                    hear(piece)
-        assert account is not None, "a line ends with its account, or with an error"
-        return Reply(gathering.samples(), account)
+            return await self._line.complete(request, model)
+        return await reply_of(self._line.stream(request, model), request.n, hear)
 
     async def _ask(self, saying: Coroutine[Any, Any, Reply]) -> Reply:
         if self._is_cancelled:

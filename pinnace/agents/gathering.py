@@ -4,12 +4,15 @@ Knows nothing of who answers, or of what the samples are for.
 """
 
 import secrets
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
 from pinnace.agents.reply import Account, Call, Reply, Sample
 from pinnace.models.completion import Delta, FinishReason, TokenLogprob
+
+Hear = Callable[[Delta], None]
+"""Hears the pieces of an answer as they come."""
 
 
 class Gathering:
@@ -27,10 +30,11 @@ class Gathering:
         return tuple(choice.sample() for choice in self._choices)
 
 
-async def reply_of(said: AsyncGenerator[Delta | Account, None], n: int) -> Reply:
+async def reply_of(said: AsyncGenerator[Delta | Account, None], n: int, hear: Hear | None = None) -> Reply:
     """What a line streams, read to its end and put together.
 
     :param n: how many choices there are.
+    :param hear: gets the pieces as they come.
     """
     gathering, account = Gathering(n), None
     async with aclosing(said):
@@ -39,6 +43,8 @@ async def reply_of(said: AsyncGenerator[Delta | Account, None], n: int) -> Reply
                 account = each
             else:
                 gathering.add(each)
+                if hear is not None:
+                    hear(each)
     assert account is not None, "a line ends with its account, or with an error"
     return Reply(gathering.samples(), account)
 

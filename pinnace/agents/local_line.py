@@ -26,19 +26,17 @@ class LocalLine:
     def __init__(self, dispatcher: Dispatcher) -> None:
         self._dispatcher = dispatcher
 
-    async def complete(self, request: Request, model: str = AUTO, accept: float | None = None) -> Reply:
+    async def complete(self, request: Request, model: str = AUTO) -> Reply:
         """The whole answer, judged whole.
 
         :raises RequestError: when the request cannot be served as it is.
         :raises BackendError: when no model could answer.
         """
-        return await reply_of(self._said(_own(request, accept), model, None), request.n)
+        return await reply_of(self._said(_own(request), model, None), request.n)
 
-    def stream(
-        self, request: Request, model: str = AUTO, accept: float | None = None
-    ) -> AsyncGenerator[Delta | Account, None]:
+    def stream(self, request: Request, model: str = AUTO) -> AsyncGenerator[Delta | Account, None]:
         """The pieces of the answer, judged by its first tokens, and last its account; fails as `complete`."""
-        return self._said(_own(request, accept), model, self._dispatcher.hold_tokens)
+        return self._said(_own(request), model, self._dispatcher.hold_tokens)
 
     async def members(self) -> tuple[Member, ...]:
         """The models that serve, the cheapest first."""
@@ -78,13 +76,9 @@ class LocalLine:
                 await draft.aclose()
 
 
-def _own(request: Request, accept: float | None) -> Request:
-    """`request` with an id for the ledger, and the bar that this call asks for."""
-    return replace(
-        request,
-        id=request.id or f"agent-{secrets.token_hex(16)}",
-        accept=request.accept if accept is None else accept,
-    )
+def _own(request: Request) -> Request:
+    """`request` with an id for the ledger."""
+    return request if request.id else replace(request, id=f"agent-{secrets.token_hex(16)}")
 
 
 def _as_asked(delta: Delta, top: int | None) -> Delta:

@@ -8,7 +8,6 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -73,7 +72,7 @@ class RemoteLine:
         """Close the connections."""
         await self._client.aclose()
 
-    async def complete(self, request: Request, model: str = AUTO, accept: float | None = None) -> Reply:
+    async def complete(self, request: Request, model: str = AUTO) -> Reply:
         """The whole answer.
 
         :raises RequestError: when the request cannot be served as it is, or not for this key.
@@ -81,7 +80,7 @@ class RemoteLine:
         :raises BackendTimeoutError: when it took too long.
         :raises BackendError: when what it sent is no answer, or larger than `MOST_BYTES`.
         """
-        began, request = time.perf_counter(), _with_bar(request, accept)
+        began = time.perf_counter()
         reading, gathering = Reading(self._name, request, model), Gathering(request.n)
         async with self._asked(request, model, is_stream=False) as (response, watch):
             body = await watch.wait(_whole(self._name, response))
@@ -90,12 +89,9 @@ class RemoteLine:
         account = reading.account(time.perf_counter() - began)
         return Reply(gathering.samples(), account)
 
-    async def stream(
-        self, request: Request, model: str = AUTO, accept: float | None = None
-    ) -> AsyncGenerator[Delta | Account, None]:
+    async def stream(self, request: Request, model: str = AUTO) -> AsyncGenerator[Delta | Account, None]:
         """The pieces of the answer as they come, and last its account; raises as `complete` does."""
-        began, request = time.perf_counter(), _with_bar(request, accept)
-        reading = Reading(self._name, request, model)
+        began, reading = time.perf_counter(), Reading(self._name, request, model)
         async with (
             self._asked(request, model, is_stream=True) as (response, watch),
             aclosing(_until_done(response, watch, _most(request))) as found,
@@ -216,10 +212,6 @@ def _endpoint_of(base_url: str, api_key: str | None) -> OpenAIMember:
         return OpenAIMember.model_validate(fields)
     except ValidationError as error:
         raise ConfigError(complaint_of(error)) from None
-
-
-def _with_bar(request: Request, accept: float | None) -> Request:
-    return request if accept is None else replace(request, accept=accept)
 
 
 def _most(request: Request) -> int:

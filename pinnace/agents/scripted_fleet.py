@@ -53,8 +53,8 @@ class _Line:
 class ScriptedFleet(Fleet):
     """A `Fleet` that says `script`.
 
-    `requests` are those it was sent, with the `models` and bars (`accepts`) that were asked for; `running`
-    counts open calls, `aborted` those that were cancelled.
+    `requests` are those it was sent, with the `models` that were asked for; `running` counts open calls,
+    `aborted` those that were cancelled.
 
     :param members: the models that it says it has; `Say.model` names one of them.
     """
@@ -64,7 +64,6 @@ class ScriptedFleet(Fleet):
         self._members = tuple(members)
         self.requests: list[Request] = []
         self.models: list[str] = []
-        self.accepts: list[float | None] = []
         self.running = 0
         self.aborted = 0
         super().__init__(self)
@@ -73,12 +72,11 @@ class ScriptedFleet(Fleet):
         """Those that it was told of."""
         return self._members
 
-    async def complete(self, request: Request, model: str = AUTO, accept: float | None = None) -> Reply:
+    async def complete(self, request: Request, model: str = AUTO) -> Reply:
         """What the script says."""
         say = self._take(request, model)
         self.requests.append(request)
         self.models.append(model)
-        self.accepts.append(accept)
         began = time.monotonic()
         self.running += 1
         try:
@@ -92,11 +90,9 @@ class ScriptedFleet(Fleet):
             raise say.fault
         return self._reply(say, request, time.monotonic() - began)
 
-    async def stream(
-        self, request: Request, model: str = AUTO, accept: float | None = None
-    ) -> AsyncGenerator[Delta | Account, None]:
+    async def stream(self, request: Request, model: str = AUTO) -> AsyncGenerator[Delta | Account, None]:
         """What the script says, word by word."""
-        reply = await self.complete(request, model, accept)
+        reply = await self.complete(request, model)
         for index, sample in enumerate(reply.samples):
             for token in sample.logprobs:
                 yield Delta(token.token, index, (token,))
