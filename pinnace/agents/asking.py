@@ -15,13 +15,13 @@ from pinnace.agents.calling import Caller
 from pinnace.agents.line import AUTO
 from pinnace.agents.output import UnreadableError
 from pinnace.agents.reply import Account, Call, Reply, Sample
-from pinnace.agents.spanned import spanned, told_of
+from pinnace.agents.spanned import spanned
 from pinnace.agents.step import Step
 from pinnace.agents.strategy import Drawn
-from pinnace.agents.together import together
 from pinnace.agents.trace import OpenSpan, Trace
 from pinnace.errors import OutputError, StepError, ToolError
 from pinnace.models.completion import PREFIX, Delta, Message, Request, Usage
+from pinnace.models.together import together
 
 T = TypeVar("T")
 CUT_SHORT = "it was cut off at its max_tokens"
@@ -152,12 +152,9 @@ class StepAsking(Generic[T]):
     async def _call(self, request: Request, model: str | None = None) -> Reply:
         """One request, and its span."""
         step, model = self._step, model or self._model
-        with spanned(self._trace, "call", step.name, self._parent) as span:
-            try:
-                reply = await self._caller.call(request, model, is_climb=self._rung > 0, hear=self._hear)
-            except BaseException as error:
-                span.end(error=told_of(error), rung=self._rung, model="" if model == AUTO else model)
-                raise
+        named = "" if model == AUTO else model
+        with spanned(self._trace, "call", step.name, self._parent, rung=self._rung, model=named) as span:
+            reply = await self._caller.call(request, model, is_climb=self._rung > 0, hear=self._hear)
             account = reply.account
             if self._tell is not None and account.escalated:
                 self._tell(Escalated(account.model, account.why))

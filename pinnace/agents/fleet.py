@@ -15,7 +15,7 @@ from pinnace.agents.limits import Limits
 from pinnace.agents.line import Line
 from pinnace.agents.session import UNLIMITED, Session
 from pinnace.agents.step import Input, Step
-from pinnace.agents.together import together
+from pinnace.models.together import together
 
 T = TypeVar("T")
 Item = TypeVar("Item")

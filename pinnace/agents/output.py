@@ -14,12 +14,12 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 from pydantic_core import PydanticSerializationError
 
 from pinnace.agents.closed_schema import closed, needs_all
+from pinnace.agents.short_line import short_line
 from pinnace.errors import StepError
 
 T = TypeVar("T")
 KEY = "answer"
 """The one property of the object that wraps what is none."""
-_LONGEST_FAULT = 300
 
 
 class UnreadableError(ValueError):
@@ -52,10 +52,10 @@ class Output(Generic[T]):
         try:
             value = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise UnreadableError(f"expected JSON, got {_bounded(text)!r} ({error})") from None
+            raise UnreadableError(f"expected JSON, got {short_line(text)!r} ({error})") from None
         if self.is_wrapped:
             if not (isinstance(value, dict) and KEY in value):
-                raise UnreadableError(f"expected an object with {KEY!r}, got {_bounded(text)!r}")
+                raise UnreadableError(f"expected an object with {KEY!r}, got {short_line(text)!r}")
             value = cast(dict[str, Any], value)[KEY]
         try:
             return self._adapter.validate_json(json.dumps(value))
@@ -75,7 +75,7 @@ def output_of(kind: type[T], step: str) -> Output[T]:
         schema = adapter.json_schema()
     except (PydanticSchemaGenerationError, PydanticUserError, PydanticSerializationError, TypeError) as error:
         raise StepError(
-            f"step {step!r}: output {_name(kind)} has no JSON schema ({_bounded(str(error))}): "
+            f"step {step!r}: output {_name(kind)} has no JSON schema ({short_line(str(error))}): "
             "use a pydantic model, a dataclass, an enum, or a type of these, numbers, texts, lists and dicts"
         ) from error
     empty = _empty(schema)
@@ -91,7 +91,6 @@ def output_of(kind: type[T], step: str) -> Output[T]:
             "type": "object",
             "properties": {KEY: schema},
             "required": [KEY],
-            "additionalProperties": False,
             **definitions,
         }
     return Output(kind, closed(schema), is_wrapped, adapter)
@@ -102,7 +101,7 @@ def one_line(error: ValidationError) -> str:
     faults = (
         f"{'.'.join(map(str, fault['loc'])) or 'the answer'}: {fault['msg']}" for fault in error.errors()
     )
-    return _bounded("; ".join(faults))
+    return short_line("; ".join(faults))
 
 
 def _empty(schema: Mapping[str, Any]) -> str | None:
@@ -115,9 +114,4 @@ def _empty(schema: Mapping[str, Any]) -> str | None:
 
 
 def _name(kind: object) -> str:
-    return getattr(kind, "__name__", None) or _bounded(repr(kind))
-
-
-def _bounded(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _LONGEST_FAULT else f"{line[:_LONGEST_FAULT]}…"
+    return getattr(kind, "__name__", None) or short_line(repr(kind))

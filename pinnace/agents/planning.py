@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from pinnace.agents.session import Session
 from pinnace.agents.step import Step
-from pinnace.agents.together import together
 from pinnace.errors import StepError
+from pinnace.models.together import together
 
 T = TypeVar("T")
 Notes = Callable[[str, Sequence[tuple[str, str]]], str]

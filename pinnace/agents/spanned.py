@@ -2,20 +2,24 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Unpack
 
-from pinnace.agents.trace import Kind, OpenSpan, Trace
+from pinnace.agents.trace import Found, Kind, OpenSpan, Trace
 
 
 @contextmanager
 def spanned(
-    trace: Trace, kind: Kind, name: str, parent: int | None = None
+    trace: Trace, kind: Kind, name: str, parent: int | None = None, **known: Unpack[Found]
 ) -> Generator[OpenSpan, None, None]:
-    """Open a span for the block; what the block has ended by itself stays as it ended it."""
+    """Open a span for the block; what the block has ended by itself stays as it ended it.
+
+    :param known: what is known of it before, for where the block fails.
+    """
     span = trace.begin(kind, name, parent)
     try:
         yield span
     except BaseException as error:
-        span.end(error=told_of(error))
+        span.end(**(known | Found(error=told_of(error))))
         raise
     span.end()
 

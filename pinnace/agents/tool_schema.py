@@ -19,6 +19,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import SchemaError
 
 from pinnace.agents.closed_schema import closed
+from pinnace.agents.short_line import short_line
 from pinnace.errors import StepError
 
 LONGEST_DESCRIPTION = 1024
@@ -35,7 +36,6 @@ _REFUSED_KINDS = {
     inspect.Parameter.POSITIONAL_ONLY: "expected one that can be given by name: remove the `/` behind it",
 }
 _IMPOSSIBLE = (PydanticUserError, SchemaError, TypeError, ValueError, NameError, AttributeError)
-_SHORT = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +80,6 @@ def schema_of(function: Callable[..., object], name: str | None = None) -> ToolS
     for each, inner in schema["properties"].items():
         _check_length(inner.get("description", ""), name, each)
     return ToolSchema(name, description, schema, model, names)
-
-
-def short_line(text: str, most: int = _SHORT) -> str:
-    """`text` as one line of about `most` characters at most, all of them such as UTF-8 has."""
-    line = " ".join(text[: most * 8].encode(errors="replace").decode().split())
-    return line if len(line) <= most else f"{line[:most]}…"
 
 
 def _wrong(name: str, message: str, parameter: str | None = None) -> StepError:

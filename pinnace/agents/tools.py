@@ -18,7 +18,8 @@ from typing import Any, TypeAlias, cast, overload
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, to_json
 
-from pinnace.agents.tool_schema import ToolSchema, schema_of, short_line
+from pinnace.agents.short_line import short_line
+from pinnace.agents.tool_schema import ToolSchema, schema_of
 from pinnace.errors import StepError, ToolArgumentsError, ToolFailedError, ToolTimeoutError
 
 TIMEOUT_S = 30.0

@@ -22,6 +22,7 @@ from pinnace.eval.live import LiveRun, Told, partial_path
 from pinnace.eval.outcome import Outcome, Summary, failed, summarise, table_of_outcomes
 from pinnace.eval.scoring import score
 from pinnace.eval.table_file import check_name, write_table
+from pinnace.models.together import together
 
 SETTINGS = {"pipelines": 1}
 """What tells the journal of such a run from that of a live run; a number for its format."""
@@ -159,7 +160,7 @@ class _Run:
         for outcome in resumed.values():
             self._on_done(outcome)
         began = perf_counter()
-        await _side_by_side(work, min(concurrency, len(missing)))
+        await together([work() for _ in range(min(concurrency, len(missing)))])
         seconds = perf_counter() - began
         name = self._column.name
         outcomes.update({(name, outcome.id): outcome for outcome in mine.values()})
@@ -222,14 +223,3 @@ def evidence_of(ran: Ran) -> dict[str, Any]:
         PARTS: [asdict(part) for part in ran.parts],
         **{name: value for name, value in told.items() if value is not None},
     }
-
-
-async def _side_by_side(work: Callable[[], Awaitable[None]], workers: int) -> None:
-    """Run `work` so many times at once; the first error ends the others, and is raised by itself."""
-    tasks = [asyncio.ensure_future(work()) for _ in range(workers)]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from pinnace.config import Key
-from pinnace.errors import RequestError
 from pinnace.models.completion import Request
 from pinnace.models.places import BATCH, INTERACTIVE
 from pinnace.router.spending import Spending
 from pinnace.server.envelope import Envelope, Header, RefusedError
+from pinnace.server.header_word import word_in
 from pinnace.server.rate_limits import RateLimits
 
 AUTO = "auto"
@@ -113,18 +113,7 @@ def priority_of(headers: Iterable[Header]) -> int:
 
     :raises RequestError: where it is neither `interactive` nor `batch`.
     """
-    for name, value in headers:
-        if name == PRIORITY_HEADER:
-            found = _PRIORITIES.get(value.strip().lower())
-            if found is None:
-                got = value.decode("latin-1")[:64]
-                raise RequestError(
-                    f"x-pinnace-priority: expected 'interactive' or 'batch', got {got!r}",
-                    param="x-pinnace-priority",
-                    code="invalid_value",
-                )
-            return found
-    return INTERACTIVE
+    return word_in(headers, PRIORITY_HEADER, _PRIORITIES, otherwise=INTERACTIVE)
 
 
 def _no_money(why: str, retry_after: int | None) -> RefusedError:

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from pinnace.errors import RequestError
 from pinnace.server.envelope import Header
+from pinnace.server.header_word import word_in
 
 PRIVATE_HEADER = b"x-pinnace-private"
 _SAID = {b"true": True, b"false": False}
@@ -14,12 +14,4 @@ def is_private(headers: Iterable[Header]) -> bool:
 
     :raises RequestError: where it is neither `true` nor `false`.
     """
-    for name, value in headers:
-        if name == PRIVATE_HEADER:
-            found = _SAID.get(value.strip().lower())
-            if found is None:
-                param, got = PRIVATE_HEADER.decode(), value.decode("latin-1")[:64]
-                message = f"{param}: expected 'true' or 'false', got {got!r}"
-                raise RequestError(message, param=param, code="invalid_value")
-            return found
-    return False
+    return word_in(headers, PRIVATE_HEADER, _SAID, otherwise=False)

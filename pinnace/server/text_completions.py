@@ -5,7 +5,6 @@ remote member speaks only chat, and is given it as one user turn. Knows the wire
 does the rest.
 """
 
-import asyncio
 import time
 import uuid
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from functools import partial
 from starlette.types import Receive, Scope, Send
 
 from pinnace.models.completion import Request
+from pinnace.models.together import together
 from pinnace.router.answer import Answered
 from pinnace.server.asking import Asked, Asker, weight_of
 from pinnace.server.exchange import Exchange, exchange_of
@@ -47,13 +47,7 @@ class TextCompletions:
 
     async def _answers(self, asked: Sequence[Asked]) -> list[tuple[TextCompletion, Answered]]:
         """All prompts at once; the first that fails ends the others."""
-        tasks = [asyncio.create_task(self._answer(each)) for each in asked]
-        try:
-            return await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        return await together([self._answer(each) for each in asked])
 
     async def _answer(self, asked: Asked) -> tuple[TextCompletion, Answered]:
         answer = asked.whole()
