@@ -3,6 +3,7 @@
 import importlib
 import json
 import random
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Any:
     names = (
         "whole_file",
         "tool_values",
+        "tool_parts",
         "tool_calls",
         "word_problems",
         "rows",
@@ -43,7 +45,7 @@ def test_calls_fit_the_functions_that_are_offered(made: Any) -> None:
     rows = list(made.tool_calls.tool_call_rows(600, random.Random(0)))
     assert len(checked_rows(rows, most_refused=0).kept) == 600
     called = [row for row in rows if row["answer"] != made.tool_calls.NOT_OFFERED]
-    assert 0.85 < len(called) / 600 < 0.98
+    assert 0.7 < len(called) / 600 < 0.9
     for row in called:
         name, _, rest = row["answer"].removeprefix(OPENING).partition(AFTER_NAME)
         arguments = json.loads(rest.removesuffix(CLOSING))
@@ -56,15 +58,43 @@ def test_calls_fit_the_functions_that_are_offered(made: Any) -> None:
             assert value in properties[key].get("enum", [value])
 
 
+def numbers_in(arguments: dict[str, Any]) -> list[float]:
+    flat = [each for value in arguments.values() for each in (value if isinstance(value, list) else [value])]
+    return [each for each in flat if isinstance(each, int | float) and not isinstance(each, bool)]
+
+
 def test_values_of_a_call_are_in_its_request(made: Any) -> None:
     for row in made.tool_calls.tool_call_rows(300, random.Random(1)):
         if row["answer"] == made.tool_calls.NOT_OFFERED:
             assert row["tool_choice"] == "auto"
             continue
         arguments = json.loads(row["answer"].partition(AFTER_NAME)[2].removesuffix(CLOSING))
-        for value in arguments.values():
-            if isinstance(value, int) and not isinstance(value, bool):
-                assert str(value) in row["prompt"].replace(",", "")
+        said = row["prompt"].replace(",", "")
+        for number in numbers_in(arguments):
+            ways = (
+                f"{number}",
+                f"{number * 100:g}%",
+                f"{number * 100:g} percent",
+                f"{number / 1000:g}k",
+                f"{number / 1e6:g} million",
+            )
+            assert any(way in said for way in ways), row
+
+
+def test_composed_functions_ask_for_what_their_schema_has(made: Any) -> None:
+    draw = random.Random(2)
+    names = set()
+    for _ in range(500):
+        one = made.tool_parts.composed_function(draw)
+        names.add(one.name)
+        parameters = one.schema["parameters"]
+        assert set(parameters["required"]) <= set(one.arguments) <= set(parameters["properties"])
+        assert re.fullmatch(r"\w{1,64}", one.name)
+        assert not re.search(r"[{}|]|  | [,:]", one.said.replace("{}", "")), one.said
+        for name, value in one.arguments.items():
+            if isinstance(value, str) and "date" not in name:
+                assert value in one.said or re.fullmatch(r"[\d:-]+", value), (one.said, value)
+    assert len(names) > 350
 
 
 def test_the_same_seed_makes_the_same_rows(made: Any) -> None:
@@ -79,7 +109,9 @@ def test_no_function_is_one_of_bfcl(made: Any) -> None:
     if not bfcl.is_dir():
         pytest.skip("the files of BFCL are not here")
     text = "".join(path.read_text(encoding="utf-8") for path in bfcl.glob("*.json"))
-    listed = {name for each in made.tool_calls.FUNCTIONS for name in each["names"]}
+    rows = made.tool_calls.tool_call_rows(2000, random.Random(0))
+    made_names = {tool["function"]["name"] for row in rows for tool in row["tools"]}
+    listed = {name for each in made.tool_calls.FUNCTIONS for name in each["names"]} | made_names
     ours = sorted({*listed, *(n.replace(".", "_") for n in listed), *(n.replace("_", ".") for n in listed)})
     assert [name for name in ours if f'"name": "{name}"' in text] == []
 

@@ -57,7 +57,7 @@ def numbers(data: Path, draw: random.Random) -> Iterator[Row]:
 
 def tool_calls(data: Path, draw: random.Random) -> Iterator[Row]:
     """One call of one function: schemas and requests from a program, none from BFCL."""
-    return tool_call_rows(2000, draw)
+    return tool_call_rows(2600, draw)
 
 
 SPECIALISTS: Mapping[str, Callable[[Path, random.Random], Iterator[Row]]] = {

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
+from tool_parts import Composed, composed_function
 from tool_values import KINDS
 
 from pinnace.models.tool_turns import AFTER_NAME, CLOSING, OPENING
@@ -22,6 +23,10 @@ FUNCTIONS: list[Mapping[str, Any]] = yaml.safe_load(
     Path(__file__).with_name("tool_functions.yaml").read_bytes()
 )
 NOT_OFFERED = "None of the functions that I have can do that."
+COMPOSED_SHARE = 0.65
+"""Share of the functions that are composed of parts; the others are of `FUNCTIONS`."""
+NOT_OFFERED_SHARE = 0.2
+"""Share of the requests that none of the offered functions fits."""
 PREFIXES = ("", "", "", "Please: ", "Hi! ", "Could you help? ", "For my work: ")
 
 
@@ -38,11 +43,10 @@ class Parameter(NamedTuple):
 def tool_call_rows(count: int, draw: random.Random) -> Iterator[dict[str, Any]]:
     """`count` rows: one function is offered, or a few of which one fits, or sometimes none does."""
     for _ in range(count):
-        function, *others = draw.sample(FUNCTIONS, draw.choice((1, 1, 1, 2, 3)) + 1)
-        called, schema, asked, arguments = _made(function, draw)
-        offered = [_made(each, draw)[1] for each in others[:-1]]
-        if draw.random() < 0.08:
-            offered, answer, choice = [*offered, _made(others[-1], draw)[1]], NOT_OFFERED, "auto"
+        (called, schema, asked, arguments), *others = _some(draw.choice((1, 1, 1, 2, 3)) + 1, draw)
+        offered = [each.schema for each in others[:-1]]
+        if draw.random() < NOT_OFFERED_SHARE:
+            offered, answer, choice = [*offered, others[-1].schema], NOT_OFFERED, "auto"
         else:
             offered.append(schema)
             answer = f"{OPENING}{called}{AFTER_NAME}{json.dumps(arguments, ensure_ascii=False)}{CLOSING}"
@@ -52,9 +56,17 @@ def tool_call_rows(count: int, draw: random.Random) -> Iterator[dict[str, Any]]:
         yield {"prompt": asked, "answer": answer, "tools": tools, "tool_choice": choice}
 
 
-def _made(
-    function: Mapping[str, Any], draw: random.Random
-) -> tuple[str, dict[str, Any], str, dict[str, Any]]:
+def _some(count: int, draw: random.Random) -> list[Composed]:
+    """So many functions with requests for them, no two of one name."""
+    found: dict[str, Composed] = {}
+    while len(found) < count:
+        is_composed = draw.random() < COMPOSED_SHARE
+        each = composed_function(draw) if is_composed else _made(draw.choice(FUNCTIONS), draw)
+        found.setdefault(each.name, each)
+    return list(found.values())
+
+
+def _made(function: Mapping[str, Any], draw: random.Random) -> Composed:
     """A name, the schema under it, a request, and the arguments that the request comes to."""
     name = draw.choice(function["names"]).replace(".", "_")
     parameters = [_read(line) for line in function["parameters"]]
@@ -69,7 +81,7 @@ def _made(
             "required": [each.name for each in kept if not each.is_optional],
         },
     }
-    return name, schema, said, arguments
+    return Composed(name, schema, said, arguments)
 
 
 def _read(line: str) -> Parameter:

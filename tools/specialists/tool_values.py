@@ -88,10 +88,163 @@ def text_list(texts: list[str]) -> Callable[[random.Random], Value]:
     return pick
 
 
+def composed(*parts: str, sep: str = " ") -> Callable[[random.Random], Value]:
+    """One text of each of `parts` after another."""
+
+    def pick(draw: random.Random) -> Value:
+        text = sep.join(filter(None, (draw.choice(TEXTS[part]) for part in parts)))
+        return text, text
+
+    return pick
+
+
+def titled(draw: random.Random) -> Value:
+    """A title that nobody has read before."""
+    first, second, other = (draw.choice(TEXTS[part]) for part in ("colour", "noun", "noun"))
+    text = draw.choice(
+        (f"The {first} {second}", f"{first} {second}s", f"{second} of the {other}", f"{first} {second}")
+    )
+    title = " ".join(word if word == "of" else word[0].upper() + word[1:] for word in text.split())
+    return title, title
+
+
+def invented(draw: random.Random) -> Value:
+    """A name of syllables."""
+    name = "".join(draw.choice("bdfgklmnprstvz") + draw.choice("aeiou") for _ in range(draw.randint(2, 3)))
+    name = name.capitalize() + draw.choice(("", "", "n", "x", "r", "s"))
+    return name, name
+
+
+def called_after(*last: str) -> Callable[[random.Random], Value]:
+    """An invented or a family name, and what such a thing is called."""
+
+    def pick(draw: random.Random) -> Value:
+        first = draw.choice(
+            (invented(draw)[0], draw.choice(TEXTS["family"]), draw.choice(TEXTS["noun"]).capitalize())
+        )
+        text = " ".join(filter(None, (first, *(draw.choice(TEXTS[part]) for part in last))))
+        return text, text
+
+    return pick
+
+
+def any_of(*kinds: Callable[[random.Random], Value]) -> Callable[[random.Random], Value]:
+    """A value of one of these kinds."""
+    return lambda draw: draw.choice(kinds)(draw)
+
+
+def signed(draw: random.Random) -> Value:
+    """A number that may be below zero, whole or not."""
+    number = draw.choice((draw.randint(-40, 120), round(draw.uniform(-9, 99), 1)))
+    return str(number), number
+
+
+def stars(draw: random.Random) -> Value:
+    """From one to five, by halves."""
+    number = draw.choice((2, 3, 3.5, 4, 4.2, 4.5, 4.8))
+    return str(number), number
+
+
+def money(draw: random.Random) -> Value:
+    """Dollars, round more often than not, sometimes in thousands or millions."""
+    if draw.random() < 0.2:
+        number = draw.choice((2, 3, 5, 10, 25, 50)) * draw.choice((1000, 1_000_000))
+        return (
+            (f"{number // 1000}k", number)
+            if number < 1_000_000
+            else (f"{number // 1_000_000} million", number)
+        )
+    number = draw.choice((draw.randint(1, 90) * 100, draw.randint(1, 95) * 1000, draw.randint(100, 9999)))
+    return (f"{number:,}" if draw.random() < 0.4 else str(number)), number
+
+
+def precise_rate(draw: random.Random) -> Value:
+    """A rate in per cent with a decimal, or as the fraction itself."""
+    tenths = draw.randint(5, 180)
+    said = draw.choice((f"{tenths / 10:g}%", f"{tenths / 10:g} percent", str(tenths / 1000)))
+    return said, tenths / 1000
+
+
+def american_date(draw: random.Random) -> Value:
+    """A day that is called with its month first."""
+    of_year, month, day = draw.randint(1990, 2026), draw.randint(1, 12), draw.randint(1, 28)
+    called, spoken = f"{month:02}-{day:02}-{of_year}", TEXTS["month"][month - 1]
+    return draw.choice((f"{spoken} {day}, {of_year}", called, f"{day} {spoken} {of_year}")), called
+
+
+def season(draw: random.Random) -> Value:
+    """Two years."""
+    first = draw.randint(1995, 2024)
+    text = f"{first}-{first + 1}"
+    return text, text
+
+
+def code(draw: random.Random) -> Value:
+    """Letters and digits."""
+    letters = "".join(draw.choice("ABCDEFGHJKLMNPRSTUVW") for _ in range(draw.randint(1, 3)))
+    text = f"{letters}{draw.choice(('', '-', '/'))}{draw.randint(10, 99999)}"
+    return text, text
+
+
+def path(draw: random.Random) -> Value:
+    """A file, with or without folders."""
+    folders = "".join(f"{draw.choice(TEXTS['word'])}/" for _ in range(draw.randint(0, 2)))
+    root = "/" if folders and draw.random() < 0.5 else ""
+    text = f"{root}{folders}{draw.choice(TEXTS['noun'])}.{draw.choice(TEXTS['extension'])}"
+    return text, text
+
+
+def listed(numbers: list[Any], draw: random.Random) -> str:
+    """Numbers, as people write a list of them."""
+    bare = ", ".join(map(str, numbers))
+    ended = f"{', '.join(map(str, numbers[:-1]))} and {numbers[-1]}"
+    return draw.choice((f"[{bare}]", bare, ended, f"[{bare}]"))
+
+
+def ints(draw: random.Random) -> Value:
+    """Two to twelve whole numbers, at times below zero."""
+    low = draw.choice((0, 1, 1, -50))
+    numbers = [draw.randint(low, draw.choice((9, 99, 999))) for _ in range(draw.randint(2, 12))]
+    return listed(numbers, draw), numbers
+
+
+def floats(draw: random.Random) -> Value:
+    """Two to nine numbers with a decimal."""
+    numbers = [
+        round(draw.uniform(draw.choice((0, -20)), 60), draw.choice((1, 1, 2)))
+        for _ in range(draw.randint(2, 9))
+    ]
+    return listed(numbers, draw), numbers
+
+
+def some_of(texts: list[str], most: int = 4) -> Callable[[random.Random], Value]:
+    """One to `most` texts, with `and` or commas between them."""
+
+    def pick(draw: random.Random) -> Value:
+        chosen = draw.sample(texts, draw.randint(1, most))
+        if len(chosen) == 1:
+            return chosen[0], chosen
+        said = f"{', '.join(chosen[:-1])} and {chosen[-1]}"
+        return draw.choice((said, ", ".join(chosen))), chosen
+
+    return pick
+
+
+def some_people(draw: random.Random) -> Value:
+    """Two to four given names."""
+    return some_of(TEXTS["given"])(draw)
+
+
+_TEXT = {"type": "string"}
+_TEXTS = {"type": "array", "items": {"type": "string"}}
+_PERSON = any_of(composed("given", "family"), composed("given", "family"), one_of(TEXTS["person"]))
+
+
 KINDS: Mapping[str, tuple[Mapping[str, Any], Callable[[random.Random], Value]]] = {
     "city": ({"type": "string"}, one_of(TEXTS["city"])),
     "country": ({"type": "string"}, one_of(TEXTS["country"])),
     "person": ({"type": "string"}, one_of(TEXTS["person"])),
+    "skill": ({"type": "string"}, one_of(TEXTS["skill"])),
     "topic": ({"type": "string"}, one_of(TEXTS["topic"])),
     "dish": ({"type": "string"}, one_of(TEXTS["dish"])),
     "product": ({"type": "string"}, one_of(TEXTS["product"])),
@@ -111,4 +264,37 @@ KINDS: Mapping[str, tuple[Mapping[str, Any], Callable[[random.Random], Value]]] 
     "numbers": ({"type": "array", "items": {"type": "integer"}}, whole_list),
     "cities": ({"type": "array", "items": {"type": "string"}}, text_list(TEXTS["city"])),
     "people": ({"type": "array", "items": {"type": "string"}}, text_list(TEXTS["person"])),
+    "place": (_TEXT, any_of(one_of(TEXTS["town"]), one_of(TEXTS["town"]), one_of(TEXTS["city"]), invented)),
+    "state": (_TEXT, one_of(TEXTS["state"])),
+    "region": (_TEXT, one_of(TEXTS["region"])),
+    "era": (_TEXT, one_of(TEXTS["era"])),
+    "genre": (_TEXT, one_of(TEXTS["genre"])),
+    "full_name": (_TEXT, _PERSON),
+    "work": (_TEXT, any_of(titled, titled, one_of(TEXTS["title"]))),
+    "work_short": (_TEXT, any_of(called_after(), composed("given", "family"), titled)),
+    "museum": (_TEXT, called_after("ending")),
+    "company": (_TEXT, any_of(called_after("firm", "suffix"), called_after("firm"), invented)),
+    "specimen": (_TEXT, one_of(TEXTS["specimen"])),
+    "named": (_TEXT, any_of(one_of(TEXTS["named"]), invented)),
+    "league": (_TEXT, one_of(TEXTS["league"])),
+    "exchange": (_TEXT, one_of(TEXTS["exchange"])),
+    "season": (_TEXT, season),
+    "code": (_TEXT, code),
+    "path": (_TEXT, path),
+    "sentence": (_TEXT, one_of(TEXTS["opening"])),
+    "word": (_TEXT, one_of(TEXTS["word"])),
+    "us_date": (_TEXT, american_date),
+    "stars": ({"type": "number"}, stars),
+    "signed": ({"type": "number"}, signed),
+    "money": ({"type": "integer"}, money),
+    "precise_rate": ({"type": "number"}, any_of(percent, precise_rate)),
+    "ints": ({"type": "array", "items": {"type": "integer"}}, ints),
+    "floats": ({"type": "array", "items": {"type": "number"}}, floats),
+    "given_names": (_TEXTS, some_people),
+    "amenities": (_TEXTS, some_of(TEXTS["amenity"])),
+    "traits": (_TEXTS, some_of(TEXTS["trait"])),
+    "figures": (_TEXTS, some_of(TEXTS["figure"])),
+    "kinds": (_TEXTS, some_of(TEXTS["kind"], 3)),
+    "foods": (_TEXTS, some_of(TEXTS["food"])),
+    "words": (_TEXTS, some_of(TEXTS["word"])),
 }
