@@ -18,7 +18,11 @@ hundred and fifty was cut)."""
 SHORTEST = 16
 """The least that a string without a bound of its own may have."""
 ITEM = 64
-"""The room of one item of a list, as long as that makes for no more than `MOST_ITEMS`."""
+"""The room of one item of a list that has something to say, as long as that makes for no more than
+`MOST_ITEMS`."""
+SHORT_ITEM = 24
+"""Its room where a list would else have fewer than `FEW_ITEMS`: people name more things than say much of each."""
+FEW_ITEMS = 8
 MOST_ITEMS = 64
 FREE_ITEMS = 8
 """How many values a list or an object may have whose schema says nothing of them."""
@@ -147,7 +151,9 @@ def _weight(schema: Any) -> int:
 
 
 def _most_items(schema: Schema, room: int) -> int:
-    fitting = min(max(room // ITEM, 1), MOST_ITEMS)
+    weight = _weight(schema.get("items", True))
+    few = min(room // (weight * SHORT_ITEM), FEW_ITEMS) if weight else room // PLAIN
+    fitting = min(max(room // ITEM, few, 1), MOST_ITEMS)
     least = max(fitting, schema.get("minItems", 0), len(schema.get("prefixItems", ())))
     return max(min(schema.get("maxItems", least), least), 1)
 
