@@ -94,6 +94,23 @@ def test_what_has_its_own_bounds_keeps_them(schema: Any) -> None:
     assert bounded(schema, 10) == schema
 
 
+def test_a_list_of_numbers_has_room_for_as_many_as_fit() -> None:
+    """Numbers are short: two lists of them in 256 tokens are not cut off at three numbers each."""
+    for kind in ("integer", "number", "boolean"):
+        lists = {"type": "array", "items": {"type": kind}}
+        narrow = bounded({"type": "object", "properties": {"a": lists, "b": lists}}, 256)
+        assert narrow["properties"]["a"]["maxItems"] >= 20
+        assert longest(narrow) < 1.4 * 256 * CHARACTERS_PER_TOKEN
+
+
+def test_several_short_texts_go_before_few_long_ones() -> None:
+    texts = {"type": "array", "items": {"type": "string"}}
+    narrow = bounded({"type": "object", "properties": {"a": texts, "b": texts, "c": texts}}, 256)
+    assert narrow["properties"]["a"]["maxItems"] >= 6
+    assert narrow["properties"]["a"]["items"]["maxLength"] >= 20
+    assert bounded(texts, 1024)["items"]["maxLength"] >= 60
+
+
 def test_intersected_objects_are_left_open() -> None:
     part = {"type": "object", "properties": {"a": {"type": "boolean"}}}
     assert "additionalProperties" not in bounded({"allOf": [part, part]}, 10)["allOf"][0]
