@@ -44,7 +44,7 @@ class Fields(BaseModel):
 class Reply(BaseModel):
     """What is said back."""
 
-    text: str = Field(max_length=160)
+    text: str = Field(max_length=120)
 
 
 def steps_of(labels: Sequence[str]) -> tuple[Step[Any], Step[Fields], Step[Reply]]:
@@ -52,8 +52,8 @@ def steps_of(labels: Sequence[str]) -> tuple[Step[Any], Step[Fields], Step[Reply
     intent = StrEnum("Intent", {f"intent_{at}": label for at, label in enumerate(labels)})
     return (
         Step(template=ASKED, output=intent, name="classify", max_tokens=24, temperature=0),
-        Step("Read the message into fields.", output=Fields, name="extract", max_tokens=64, temperature=0),
-        Step("Write a short, friendly reply.", output=Reply, name="reply", max_tokens=64, temperature=0),
+        Step("Read the message into fields.", output=Fields, name="extract", max_tokens=96, temperature=0),
+        Step("Write a short, friendly reply.", output=Reply, name="reply", max_tokens=96, temperature=0),
     )
 
 

@@ -19,7 +19,7 @@ def brevity(drawn: Drawn[Any]) -> float:
     return -len(drawn.sample.text)
 
 
-MOOD = Step("How does the writer feel?", Mood, name="mood", strategy=vote(5), accept=0.6, max_tokens=32)
+MOOD = Step("Is the writer calm or cross?", Mood, name="mood", strategy=vote(5), accept=0.6, max_tokens=8)
 REPLY = Step("Reply in one kind sentence.", str, name="reply", strategy=best_of(4, brevity), max_tokens=64)
 
 

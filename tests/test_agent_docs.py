@@ -51,7 +51,7 @@ MISREAD = '{"subject": "a lost card", "urgency": 9}'
 QUESTIONS = '{"answer": ["How many come on Mondays?", "Who would work?"]}'
 SCRIPTS: dict[str, tuple[Say, ...]] = {
     "A first step": (Say("Paris", confidence=0.97, times=2),),
-    "Typed outputs": (Say(TICKET), Say('{"answer": "cross"}'), Say('{"answer": ["block the card"]}')),
+    "Typed outputs": (Say(TICKET), Say("cross"), Say('{"answer": ["block the card"]}')),
     "Who answers, and when it climbs": (
         Say(MISREAD, confidence=0.81),
         Say(TICKET, confidence=0.94, model=LARGE.name),
@@ -81,7 +81,7 @@ SCRIPTS: dict[str, tuple[Say, ...]] = {
         Say(TICKET, when="card"),
         Say('{"subject": "a loan", "urgency": 2}', when="loan"),
         Say("Paris", when="France"),
-        Say('{"answer": "cross"}'),
+        Say("cross"),
         Say(TICKET, when="card"),
     ),
 }

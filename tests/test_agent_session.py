@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any, Literal
 
 import pytest
 from pydantic import BaseModel, Field
@@ -80,10 +81,46 @@ async def test_a_type_is_asked_for_by_its_schema_and_read() -> None:
 
 
 async def test_a_type_that_is_no_object_is_wrapped_and_unwrapped() -> None:
-    fleet = ScriptedFleet(Say('{"answer": "cross"}'), Say('{"answer": [1, 2]}'))
+    fleet = ScriptedFleet(Say('{"answer": [1, 2]}'))
     async with fleet.session() as run:
-        assert await run.ask(Step("Name the mood.", output=Mood), "Hurry up!") is Mood.CROSS
         assert await run.ask(Step("List them.", output=list[int]), "one, two") == [1, 2]
+
+
+@pytest.mark.parametrize("kind", [Mood, Literal["calm", "cross"]])
+async def test_one_of_some_texts_is_asked_for_as_bare_text(kind: Any) -> None:
+    """So that a specialist that answers in labels can give it."""
+    fleet = ScriptedFleet(Say(" cross\n"))
+    async with fleet.session() as run:
+        assert await run.ask(Step("Calm or cross?", output=kind), "Hurry up!") == "cross"
+    (request,) = fleet.requests
+    assert request.response_format == {"type": "choice", "choices": ["calm", "cross"]}
+    assert [m.content for m in request.messages] == ["Calm or cross?", "Hurry up!"]
+
+
+async def test_a_text_that_is_none_of_them_climbs() -> None:
+    fleet = ScriptedFleet(Say("It is cross."), Say("cross", model=LARGE.name))
+    async with fleet.session() as run:
+        answer = await run.answer(Step("Calm or cross?", output=Mood), "Hurry up!")
+    assert (answer.value, answer.rungs) == (Mood.CROSS, 2)
+    (first, _) = (span for span in run.trace.spans() if span.kind == "call")
+    assert "expected one of 'calm', 'cross', got 'It is cross.'" in first.note
+
+
+async def test_a_choice_is_told_whole_when_it_streams() -> None:
+    """It may still climb, and text is never taken back."""
+    fleet = ScriptedFleet(Say("It is cross."), Say("cross", model=LARGE.name))
+    async with fleet.session() as run:
+        said = [event async for event in run.stream(Step("Calm or cross?", output=Mood), "Hurry up!")]
+    assert [each.text for each in said if isinstance(each, Text)] == ["cross"]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [Literal[1, 2], Literal["a", 1], Literal["two\nlines", "b"], Literal[" a", "b"], Literal["x" * 300, "b"]],
+)
+async def test_other_choices_are_json(kind: Any) -> None:
+    format_ = Step("Choose.", output=kind).reads.response_format() or {}
+    assert format_["type"] == "json_schema"
 
 
 async def test_an_answer_of_the_wrong_type_climbs_and_is_not_asked_for_again() -> None:

@@ -129,6 +129,26 @@ async def test_tools_and_schema_are_alternatives_of_one_grammar(check: GrammarCh
     assert not can_begin(check, grammar, '{"tool')
 
 
+async def test_a_choice_is_one_of_its_texts_and_nothing_else(check: GrammarCheck) -> None:
+    choices = ["check balance", "check", 'a "quoted" \\ one']
+    asked = replace(PLAIN, tools=(), response_format={"type": "choice", "choices": choices})
+    grammar = await check.grammar(asked, 200) or ""
+    written = {walk(check, grammar, random.Random(seed), 99) for seed in range(40)}
+    assert written == {(choice, "stop") for choice in choices}
+    as_json = await check.grammar(replace(asked, response_format=schema_format({"enum": choices})), 200)
+    assert as_json != grammar
+
+
+async def test_a_choice_may_stand_beside_tools(check: GrammarCheck) -> None:
+    asked = replace(PLAIN, response_format={"type": "choice", "choices": ["yes", "no"]})
+    grammar = await check.grammar(asked, 200) or ""
+    assert can_begin(check, grammar, "no")
+    assert can_begin(check, grammar, f"{OPENING}now{AFTER_NAME}{{}}{CLOSING}")
+    assert not can_begin(check, grammar, "perhaps")
+    must = await check.grammar(replace(asked, tool_choice="required"), 200) or ""
+    assert not can_begin(check, must, "no")
+
+
 async def test_free_text_is_free_but_never_half_a_call(check: GrammarCheck) -> None:
     grammar = await check.grammar(PLAIN, 200) or ""
     assert can_begin(check, grammar, 'Hello <b>{"a": 1}\n\n<tool')

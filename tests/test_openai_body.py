@@ -27,3 +27,11 @@ def test_biases_and_single_calls_are_passed_on() -> None:
     found = sent(replace(PLAIN, tools=TOOLS, parallel_tool_calls=False, logit_bias={42: -100.0}))
     assert found["parallel_tool_calls"] is False
     assert found["logit_bias"] == {"42": -100.0}
+
+
+def test_a_choice_is_not_sent_since_others_do_not_know_it() -> None:
+    assert "response_format" not in sent(
+        replace(PLAIN, response_format={"type": "choice", "choices": ["a", "b"]})
+    )
+    asked = {"type": "json_object"}
+    assert sent(replace(PLAIN, response_format=asked))["response_format"] == asked

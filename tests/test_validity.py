@@ -19,6 +19,7 @@ PLACE = {
 }
 SCHEMA = Request(ASKED, response_format={"type": "json_schema", "json_schema": {"schema": PLACE}})
 OBJECT = Request(ASKED, response_format={"type": "json_object"})
+CHOICE = Request(ASKED, response_format={"type": "choice", "choices": ["Oslo", "out of scope"]})
 TOOLS = Request(ASKED, tools=({"type": "function", "function": {"name": "find", "parameters": PLACE}},))
 
 
@@ -36,6 +37,11 @@ TOOLS = Request(ASKED, tools=({"type": "function", "function": {"name": "find", 
         (SCHEMA, '{"zip": 150}', False),
         (SCHEMA, '{"city": "Oslo", "land": "Norway"}', False),
         (SCHEMA, "It is in Oslo.", False),
+        (CHOICE, "Oslo", True),
+        (CHOICE, " out of scope\n", True),
+        (CHOICE, "It is in Oslo.", False),
+        (CHOICE, '"Oslo"', False),
+        (CHOICE, "", False),
         (TOOLS, "It is in Oslo.", True),
         (Request(ASKED, tools=TOOLS.tools, tool_choice="required"), "It is in Oslo.", False),
     ],

@@ -89,6 +89,11 @@ def test_plain_text_is_no_format() -> None:
     assert request_of(response_format={"type": "json_object"}).response_format == {"type": "json_object"}
 
 
+def test_a_choice_has_its_texts() -> None:
+    asked = {"type": "choice", "choices": ["a", "out of scope"]}
+    assert request_of(response_format=asked).response_format == asked
+
+
 def test_tool_choice_takes_words_and_one_function() -> None:
     assert request_of(tool_choice="none").tool_choice == "none"
     assert request_of(tools=[TOOL], tool_choice="required").tool_choice == "required"
@@ -281,7 +286,25 @@ REFUSED: list[tuple[dict[str, Any], str, str, str]] = [
         {"response_format": {"type": "xml"}},
         "response_format.type",
         "invalid_value",
-        "expected 'text', 'json_object' or 'json_schema', got 'xml'",
+        "expected 'text', 'json_object', 'json_schema' or 'choice', got 'xml'",
+    ),
+    (
+        {"response_format": {"type": "choice"}},
+        "response_format",
+        "invalid_value",
+        "expected choices with the type 'choice', and only with it, got {'type': 'choice'}",
+    ),
+    (
+        {"response_format": {"type": "text", "choices": ["a"]}},
+        "response_format",
+        "invalid_value",
+        "expected choices with the type 'choice', and only with it, got {'choices': ['a'], 'type': 'text'}",
+    ),
+    (
+        {"response_format": {"type": "choice", "choices": ["a", "b "]}},
+        "response_format.choices[1]",
+        "invalid_value",
+        "expected a string that matches ^\\S(.*\\S)?$, got 'b '",
     ),
     (
         {"response_format": {"type": "json_schema"}},

@@ -91,7 +91,7 @@ class StepAsking(Generic[T]):
 
         :raises StepError: when the step has tools or a type, whose grammar holds from the first token on.
         """
-        if self._step.offered or self._step.reads.schema is not None:
+        if self._step.offered or not self._step.reads.is_free:
             raise StepError(
                 f"step {self._step.name!r}: only free text can be gone on with: leave its tools and its "
                 "output type out, and read the text in code"
@@ -194,7 +194,7 @@ class StepAsking(Generic[T]):
             self._tell(Text(delta.text))
 
     def _drawn(self, sample: Sample, account: Account) -> Drawn[T]:
-        if sample.finish_reason == "length" and self._step.reads.schema is not None:
+        if sample.finish_reason == "length" and not self._step.reads.is_free:
             return Drawn(sample, account, fault=CUT_SHORT, asked=self._messages)
         try:
             return Drawn(sample, account, self._step.reads.read(sample.text), asked=self._messages)

@@ -1,6 +1,7 @@
 """What a step gives back: from a Python type to what the model is held to, and from its text to a value.
 
-`str` is any text. Everything else is JSON of the type's schema; a type whose schema is no object is wrapped
+`str` is any text, and an enum or `Literal` of texts one of these, as bare text: so specialists that answer in
+labels can give it. Everything else is JSON of the type's schema; a type whose schema is no object is wrapped
 in one, since not every server takes another root. Knows no model and no wire.
 """
 
@@ -16,6 +17,7 @@ from pydantic_core import PydanticSerializationError
 from pinnace.agents.closed_schema import closed, needs_all
 from pinnace.agents.short_line import short_line
 from pinnace.errors import StepError
+from pinnace.models.tool_turns import LONGEST_CHOICE, MOST_CHOICES
 
 T = TypeVar("T")
 KEY = "answer"
@@ -28,15 +30,26 @@ class UnreadableError(ValueError):
 
 @dataclass(frozen=True)  # slots would break Name[type](...) on Python 3.11
 class Output(Generic[T]):
-    """One type, ready to be asked for. `schema` is None for free text; `is_wrapped` as the module says."""
+    """One type, ready to be asked for. `is_wrapped` as the module says.
+
+    `schema` is None for text, which is one of `choices` where there are any.
+    """
 
     type: type[T]
     schema: Mapping[str, Any] | None
     is_wrapped: bool
     _adapter: TypeAdapter[T]
+    choices: tuple[str, ...] = ()
+
+    @property
+    def is_free(self) -> bool:
+        """Whether any text is an answer."""
+        return self.schema is None and not self.choices
 
     def response_format(self) -> Mapping[str, Any] | None:
-        """OpenAI's `response_format`; None where any text is an answer."""
+        """OpenAI's `response_format`, or Pinnace's `choice`; None where any text is an answer."""
+        if self.choices:
+            return {"type": "choice", "choices": list(self.choices)}
         if self.schema is None:
             return None
         inner = {"name": KEY, "schema": self.schema, "strict": needs_all(self.schema)}
@@ -47,6 +60,8 @@ class Output(Generic[T]):
 
         :raises UnreadableError: when it is none.
         """
+        if self.choices:
+            return self._chosen(text.strip())
         if self.schema is None:
             return cast(T, text)
         try:
@@ -61,6 +76,12 @@ class Output(Generic[T]):
             return self._adapter.validate_json(json.dumps(value))
         except ValidationError as error:
             raise UnreadableError(one_line(error)) from None
+
+    def _chosen(self, text: str) -> T:
+        if text not in self.choices:
+            expected = short_line(", ".join(map(repr, self.choices)))
+            raise UnreadableError(f"expected one of {expected}, got {short_line(text)!r}")
+        return self._adapter.validate_python(text)
 
 
 def output_of(kind: type[T], step: str) -> Output[T]:
@@ -78,6 +99,8 @@ def output_of(kind: type[T], step: str) -> Output[T]:
             f"step {step!r}: output {_name(kind)} has no JSON schema ({short_line(str(error))}): "
             "use a pydantic model, a dataclass, an enum, or a type of these, numbers, texts, lists and dicts"
         ) from error
+    if choices := _choices(schema):
+        return Output(kind, None, is_wrapped=False, _adapter=adapter, choices=choices)
     empty = _empty(schema)
     if not schema or empty is not None:
         told = f"leaves {empty!r} open" if schema else "allows anything"
@@ -102,6 +125,18 @@ def one_line(error: ValidationError) -> str:
         f"{'.'.join(map(str, fault['loc'])) or 'the answer'}: {fault['msg']}" for fault in error.errors()
     )
     return short_line("; ".join(faults))
+
+
+def _choices(schema: Mapping[str, Any]) -> tuple[str, ...]:
+    """The texts of which a value is one; none where it is not one of a few short texts on a line each."""
+    values: list[Any] = schema.get("enum") or []
+    is_few = 0 < len(values) <= MOST_CHOICES
+    return tuple(values) if is_few and all(_is_choice(each) for each in values) else ()
+
+
+def _is_choice(value: Any) -> bool:
+    is_short = isinstance(value, str) and 0 < len(value) <= LONGEST_CHOICE
+    return is_short and value == value.strip() and len(value.splitlines()) == 1
 
 
 def _empty(schema: Mapping[str, Any]) -> str | None:

@@ -160,7 +160,7 @@ class Session:
 
 def _is_live(step: Step[Any]) -> bool:
     """Whether its text can be told as it is written: it is never judged by anything but its route."""
-    return step.strategy is single and step.reads.schema is None
+    return step.strategy is single and step.reads.is_free
 
 
 def _is_taken(choice: Choice[T], step: Step[T]) -> bool:

@@ -1,4 +1,4 @@
-"""One grammar for one answer: calls of the tools that were offered, the JSON that was asked for, or text.
+"""One grammar for one answer: calls of offered tools, JSON or a choice that was asked for, or text.
 
 What vLLM holds a model to, in llguidance's Lark dialect. vLLM's own endpoint drops the tools where there is a
 schema beside them (vllm#39929); here they are alternatives of the same grammar: a call begins with
@@ -16,6 +16,7 @@ from pinnace.models.tool_turns import (
     BETWEEN_CALLS,
     CLOSING,
     OPENING,
+    answer_choices,
     answer_schema,
     must_call,
     offered_tools,
@@ -32,11 +33,15 @@ TEXT = "TEXT: /(?s:.*)/ & ~/(?s:.*)<tool_call>(?s:.*)/"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One schema of a request, and the field that it came in. `name` is the tool's, None for the answer's."""
+    """One schema of a request, and the field that it came in. `name` is the tool's, None for the answer's.
+
+    What `is_bare` is one of the texts that its schema lists, without JSON's quotes.
+    """
 
     schema: Any
     param: str
     name: str | None = None
+    is_bare: bool = False
 
 
 def parts_of_request(request: Request) -> tuple[Part, ...]:
@@ -51,9 +56,11 @@ def parts_of_request(request: Request) -> tuple[Part, ...]:
         )
         for tool in tools
     ]
-    schema = answer_schema(request)
-    if schema is None or (tools and must_call(request)):
+    schema, choices = answer_schema(request), answer_choices(request)
+    if (schema is None and not choices) or (tools and must_call(request)):
         return tuple(calls)
+    if choices:
+        return (*calls, Part({"enum": list(choices)}, "response_format", is_bare=True))
     return (*calls, Part(schema, "response_format"))
 
 
@@ -67,14 +74,20 @@ def grammar_of(request: Request, parts: Sequence[Part], max_tokens: int) -> str:
     lines = [f"start: {' | '.join(ways)}"]
     if calls:
         lines += _call_rules(calls, _most_calls(request, max_tokens))
-    lines += [f"answer: {_json(part.schema)}" for part in answers]
+    lines += [f"answer: {_answer(part)}" for part in answers]
     lines += [TEXT] if "TEXT" in ways else []
     return "\n".join(lines) + "\n"
 
 
 def single_grammar(part: Part) -> str:
     """The grammar of one schema alone."""
-    return f"start: {_json(part.schema)}\n"
+    return f"start: {_answer(part)}\n"
+
+
+def _answer(part: Part) -> str:
+    if not part.is_bare:
+        return _json(part.schema)
+    return " | ".join(f'"{_quoted(choice)}"' for choice in part.schema["enum"])
 
 
 def _call_rules(calls: Sequence[Part], most: int) -> list[str]:

@@ -124,7 +124,8 @@ class GrammarCheck:
 
 def _key(request: Request, parts: Sequence[Part], max_tokens: int) -> bytes:
     asked = [request.tool_choice, request.parallel_tool_calls, max_tokens]
-    return sha256(json.dumps([asked, *([part.name, part.schema] for part in parts)]).encode()).digest()
+    told = [[part.name, part.schema, part.is_bare] for part in parts]
+    return sha256(json.dumps([asked, *told]).encode()).digest()
 
 
 def _plain(fault: str) -> str:

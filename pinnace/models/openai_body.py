@@ -7,10 +7,14 @@ from typing import Any
 from pinnace.config import OpenAIMember
 from pinnace.errors import RequestError
 from pinnace.models.completion import Message, Request
+from pinnace.models.tool_turns import answer_choices
 
 
 def body_of(member: OpenAIMember, request: Request, max_tokens_field: str) -> bytes:
     """The JSON of it; what the request leaves open is as configured, or not sent.
+
+    A choice is not sent either, since only Pinnace knows that format; the answer is judged by it all the
+    same.
 
     :param max_tokens_field: what the server calls the cap on the answer.
     :raises RequestError: where it has a number that JSON cannot hold.
@@ -33,7 +37,7 @@ def body_of(member: OpenAIMember, request: Request, max_tokens_field: str) -> by
         "tool_choice": request.tool_choice,
         "parallel_tool_calls": None if request.parallel_tool_calls or not request.tools else False,
         "logit_bias": {str(token): bias for token, bias in request.logit_bias.items()} or None,
-        "response_format": request.response_format,
+        "response_format": None if answer_choices(request) else request.response_format,
     }
     if request.top_logprobs is not None:
         body |= {"logprobs": True, "top_logprobs": request.top_logprobs}

@@ -21,7 +21,7 @@ ITEM = 64
 """The room of one item of a list that has something to say, as long as that makes for no more than
 `MOST_ITEMS`."""
 SHORT_ITEM = 24
-"""Its room where a list would else have fewer than `FEW_ITEMS`: people name more things than say much of each."""
+"""Its room where there would else be fewer than `FEW_ITEMS`: people name more things than say of each."""
 FEW_ITEMS = 8
 MOST_ITEMS = 64
 FREE_ITEMS = 8

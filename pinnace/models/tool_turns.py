@@ -17,6 +17,8 @@ OPENING = '<tool_call>\n{"name": "'
 AFTER_NAME = '", "arguments": '
 CLOSING = "}\n</tool_call>"
 BETWEEN_CALLS = "\n"
+MOST_CHOICES, LONGEST_CHOICE = 1024, 256
+"""How many texts an answer may be one of, and characters in one of them."""
 
 
 def offered_tools(request: Request) -> tuple[Mapping[str, Any], ...]:
@@ -46,6 +48,12 @@ def answer_schema(request: Request) -> Mapping[str, Any] | None:
     if asked.get("type") == "json_object":
         return {"type": "object"}
     return asked["json_schema"]["schema"] if asked.get("type") == "json_schema" else None
+
+
+def answer_choices(request: Request) -> tuple[str, ...]:
+    """The texts of which an answer that is no call has to be one; none where it may be any text."""
+    asked = request.response_format or {}
+    return tuple(asked["choices"]) if asked.get("type") == "choice" else ()
 
 
 def spoken_messages(request: Request, system: str | None) -> Sequence[Message]:

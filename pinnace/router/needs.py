@@ -41,4 +41,4 @@ def only_capable(cards: Sequence[ModelCard], request: Request) -> ModelCard | No
 
 
 def _wants_json(request: Request) -> bool:
-    return request.response_format is not None and request.response_format.get("type") != "text"
+    return (request.response_format or {}).get("type") in ("json_object", "json_schema")

@@ -1,7 +1,7 @@
 """Validity of an answer's form: does it keep the format that the request asked for? Pure.
 
-JSON is parsed and compared with the request's JSON schema; tool calls are compared with the tools, and
-with how many and which of them were asked for. Says nothing of what is in it.
+JSON is parsed and compared with the request's JSON schema, a choice with its texts; tool calls are compared
+with the tools, and with how many and which of them were asked for. Says nothing of what is in it.
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Any
 
 from pinnace.models.completion import Request
 from pinnace.models.json_fit import fits
-from pinnace.models.tool_turns import must_call, offered_tools
+from pinnace.models.tool_turns import answer_choices, must_call, offered_tools
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,8 @@ def is_valid(text: str, calls: Sequence[ToolCall], request: Request) -> bool:
         wrapper: Mapping[str, Any] = asked.get("json_schema") or {}
         value = _parsed(text)
         return value is not _BROKEN and fits(value, wrapper.get("schema"))
-    return True
+    choices = answer_choices(request)
+    return not choices or text.strip() in choices
 
 
 def _is_valid_call(call: ToolCall, functions: Sequence[Mapping[str, Any]]) -> bool:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from pydantic_core import PydanticCustomError
 
 from pinnace.models.completion import PREFIX, Message, Role
+from pinnace.models.tool_turns import LONGEST_CHOICE, MOST_CHOICES
 
 NAME = r"^[A-Za-z0-9_-]{1,64}$"
 """What functions and schemas may be called."""
@@ -180,14 +181,21 @@ class JsonSchema(Shape):
     strict: bool | None = None
 
 
-class ResponseFormat(Shape):
-    """What form the answer must have."""
+Choice = Annotated[str, Field(min_length=1, max_length=LONGEST_CHOICE, pattern=r"^\S(.*\S)?$")]
+"""A text that an answer may be, on one line, without blanks around it."""
 
-    type: Literal["text", "json_object", "json_schema"]
+
+class ResponseFormat(Shape):
+    """What form the answer must have. A `choice` is one of its `choices` and nothing else, as bare text."""
+
+    type: Literal["text", "json_object", "json_schema", "choice"]
     json_schema: JsonSchema | None = None
+    choices: list[Choice] | None = Field(default=None, min_length=1, max_length=MOST_CHOICES)
 
     @model_validator(mode="after")
     def _has_its_schema(self) -> "ResponseFormat":
+        if (self.type == "choice") != (self.choices is not None):
+            raise wrong("expected choices with the type 'choice', and only with it")
         if (self.type == "json_schema") != (self.json_schema is not None):
             raise wrong("expected json_schema with the type 'json_schema', and only with it")
         return self
