@@ -65,6 +65,8 @@ SCRIPTS: dict[str, tuple[Say, ...]] = {
     "Tools": (
         Say(calls={"weather": '{"city": "Bergen"}', "distance": '{"start": "Oslo", "end": "Bergen"}'}),
         Say("It is far, and it rains: take the train.", when="kilometres"),
+        Say(calls={"in_stock": '{"item": "rye"}'}),
+        Say("Yes, 12 kilos.", when="12 kilos of rye"),
     ),
     "Plan and solve": (
         Say(QUESTIONS, when="Close"),

@@ -14,6 +14,7 @@ from pinnace.agents.best_of import best_of, by_logprob
 from pinnace.agents.budget import Spent
 from pinnace.agents.fleet import Blocking, Fleet
 from pinnace.agents.limits import Limits
+from pinnace.agents.mcp_tools import mcp_tools
 from pinnace.agents.planning import plan_and_solve
 from pinnace.agents.reply import Account, Sample
 from pinnace.agents.scripted_fleet import Say, ScriptedFleet
@@ -53,6 +54,7 @@ __all__ = [
     "best_of",
     "by_logprob",
     "group_confidence",
+    "mcp_tools",
     "plan_and_solve",
     "single",
     "think_at",

@@ -1,4 +1,4 @@
-"""A plain function that a model may call: its arguments checked, its time, its result and its errors bounded.
+"""A function that a model may call: its arguments checked, its time, its result and its errors bounded.
 
 Coroutine functions run in the event loop, others each in a thread of their own. A thread that outstays its
 time cannot be ended: it is left behind, and only so many may be. Knows nothing of models, steps or traces.
@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails, to_json
 
 from pinnace.agents.short_line import short_line
-from pinnace.agents.tool_schema import ToolSchema, schema_of
+from pinnace.agents.tool_schema import schema_of
 from pinnace.errors import StepError, ToolArgumentsError, ToolFailedError, ToolTimeoutError
 
 TIMEOUT_S = 30.0
@@ -54,7 +54,7 @@ class Tool:
     timeout_s: float = TIMEOUT_S
     most_bytes: int = MOST_BYTES
     _run: Callable[..., object] = field(kw_only=True, repr=False)
-    _schema: ToolSchema = field(kw_only=True, repr=False)
+    _parse: Callable[[str], dict[str, Any]] = field(kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
         for name, kind in (("timeout_s", (int, float)), ("most_bytes", int)):
@@ -86,7 +86,9 @@ class Tool:
         if size > MOST_ARGUMENT_BYTES:
             raise ToolArgumentsError(self.name, f"expected at most {MOST_ARGUMENT_BYTES} bytes, got {size}")
         try:
-            return self._schema.read(arguments if arguments.strip() else "{}")
+            return self._parse(arguments if arguments.strip() else "{}")
+        except ToolArgumentsError:
+            raise
         except ValidationError as error:
             raise ToolArgumentsError(self.name, _faults(error)) from error
         except Exception as error:
@@ -205,7 +207,7 @@ def tool(
     def made(function: Callable[..., object]) -> Tool:
         schema = schema_of(function, name)
         told = (schema.name, schema.description, schema.parameters)
-        return Tool(*told, timeout_s=timeout_s, most_bytes=most_bytes, _run=function, _schema=schema)
+        return Tool(*told, timeout_s=timeout_s, most_bytes=most_bytes, _run=function, _parse=schema.read)
 
     return made if function is None else made(function)
 
