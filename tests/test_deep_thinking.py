@@ -12,7 +12,7 @@ from pinnace.agents.depth_rank import by_depth
 from pinnace.agents.reply import Account, Sample
 from pinnace.agents.strategy import Drawn
 from pinnace.models.completion import Message, Usage
-from pinnace.models.deep_thinking import DeepThinking, deep_share, divergence
+from pinnace.models.deep_thinking import DeepThinking, _states, deep_share, divergence
 
 ASKED = (Message("user", "How many?"),)
 
@@ -40,14 +40,43 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_token_settles_somewhere_and_a_looser_bound_settles_it_no_later(folder: Path) -> None:
-    strict = DeepThinking(folder, settled=1e-4).depths(ASKED, "four of them")
-    loose = DeepThinking(folder, settled=0.5).depths(ASKED, "four of them")
+    (strict,) = DeepThinking(folder, settled=1e-4).depths(ASKED, ["four of them"])
+    (loose,) = DeepThinking(folder, settled=0.5).depths(ASKED, ["four of them"])
     layers = importlib.import_module("transformers").AutoConfig.from_pretrained(str(folder)).num_hidden_layers
     assert len(strict) == len(loose) > 0
     assert all(1 <= few <= many <= layers for few, many in zip(loose, strict, strict=True))
-    assert DeepThinking(folder, settled=1.0).depths(ASKED, "four of them") == [1] * len(loose)
+    assert DeepThinking(folder, settled=1.0).depths(ASKED, ["four of them"]) == [[1] * len(loose)]
     assert DeepThinking(folder, settled=-1.0).ratio(ASKED, "four of them") == 1.0
     assert DeepThinking(folder).ratio(ASKED, "") == 0.0
+
+
+def test_answers_are_read_together_as_they_are_alone(folder: Path) -> None:
+    """Their states do not differ but by rounding, whatever is beside them."""
+    torch: Any = pytest.importorskip("torch")
+    model = DeepThinking(folder)._load()[1].float()
+    asked, said = [5, 6, 7], [[11, 12, 13, 14], [], [15], [12, 11]]
+    with torch.inference_mode():
+        together = _states(model, asked, said)
+        for layer, states in enumerate(together):
+            alone = torch.cat([_states(model, asked, [each])[layer] for each in said if each])
+            assert torch.allclose(states, alone, atol=1e-5)
+            whole = model.model(torch.tensor([[*asked, *said[0]]]), output_hidden_states=True)
+            assert torch.allclose(states[:4], whole.hidden_states[layer + 1][0, 2:6], atol=1e-5)
+
+
+def test_a_specialist_is_read_with_its_adapter(folder: Path, tmp_path: Path) -> None:
+    peft: Any = pytest.importorskip("peft")
+    transformers: Any = importlib.import_module("transformers")
+    torch: Any = importlib.import_module("torch")
+    base = transformers.AutoModelForCausalLM.from_pretrained(str(folder))
+    torch.manual_seed(0)
+    config = peft.LoraConfig(r=4, target_modules=["q_proj", "down_proj"], init_lora_weights=False)
+    peft.get_peft_model(base, config).save_pretrained(str(tmp_path))
+    plain, special = DeepThinking(folder), DeepThinking(folder, adapter=tmp_path)
+    name = "model.layers.0.self_attn.q_proj.weight"
+    weights = [each._load()[1].state_dict()[name] for each in (plain, special)]
+    assert not torch.equal(*weights)
+    assert len(special.depths(ASKED, ["four"])[0]) == len(plain.depths(ASKED, ["four"])[0])
 
 
 async def test_beginnings_are_ranked_by_it(folder: Path) -> None:
@@ -55,4 +84,5 @@ async def test_beginnings_are_ranked_by_it(folder: Path) -> None:
     account = Account("tiny", ("tiny",), None, escalated=False, why="", usage=Usage(), cost_usd=0.0)
     drawn = [Drawn[str](Sample(text), account, text, asked=ASKED) for text in ("four", "of them", "")]
     ranks = await by_depth(reader)(drawn)  # type: ignore[misc]
-    assert list(ranks) == [reader.ratio(ASKED, text) for text in ("four", "of them", "")]
+    assert list(ranks) == reader.ratios(ASKED, ["four", "of them", ""])
+    assert ranks[2] == reader.ratio(ASKED, "") == 0.0

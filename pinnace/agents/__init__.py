@@ -12,6 +12,7 @@
 from pinnace.agents.answer import Answer, Escalated, Final, StepEvent, Text, ToolCalled
 from pinnace.agents.best_of import best_of, by_logprob
 from pinnace.agents.budget import Spent
+from pinnace.agents.depth_rank import by_depth
 from pinnace.agents.fleet import Blocking, Fleet
 from pinnace.agents.limits import Limits
 from pinnace.agents.mcp_tools import mcp_tools
@@ -21,7 +22,7 @@ from pinnace.agents.scripted_fleet import Say, ScriptedFleet
 from pinnace.agents.session import Session
 from pinnace.agents.step import Step
 from pinnace.agents.strategy import Asking, Choice, Drawn, Strategy, single
-from pinnace.agents.thinking import think_at
+from pinnace.agents.thinking import Rank, at_random, likeliest, think_at
 from pinnace.agents.tools import Tool, tool
 from pinnace.agents.trace import Span, Totals, Trace
 from pinnace.agents.voting import group_confidence, vote
@@ -37,6 +38,7 @@ __all__ = [
     "Final",
     "Fleet",
     "Limits",
+    "Rank",
     "Sample",
     "Say",
     "ScriptedFleet",
@@ -51,9 +53,12 @@ __all__ = [
     "ToolCalled",
     "Totals",
     "Trace",
+    "at_random",
     "best_of",
+    "by_depth",
     "by_logprob",
     "group_confidence",
+    "likeliest",
     "mcp_tools",
     "plan_and_solve",
     "single",

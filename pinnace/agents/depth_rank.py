@@ -19,7 +19,7 @@ def by_depth(reader: DeepThinking) -> Rank:
     async def rank(beginnings: Sequence[Drawn[Any]]) -> Sequence[float]:
         async with turn:
             return await asyncio.to_thread(
-                lambda: [reader.ratio(each.asked, each.sample.text) for each in beginnings]
+                reader.ratios, beginnings[0].asked, [each.sample.text for each in beginnings]
             )
 
     return rank

@@ -5,13 +5,14 @@ prediction, by the model's own last norm and output matrix; how far that is from
 Jensen-Shannon divergence in bits, 0 to 1. A token settles at the first layer whose prediction, or an earlier
 one's, is within `SETTLED` of the last layer's; it is a deep-thinking token where that layer is among the last
 `1 - DEEP` of all. Both constants are the paper's. Computed by transformers beside the engine, which shows no
-hidden states: one pass over prompt and answer, and for each answer token the output matrix once a layer (for
-SmolLM2-135M some six times the work of the pass itself).
+hidden states: one pass over the prompt, one over the answers to it, and for each answer token the output
+matrix once a layer (for SmolLM2-135M some six times the work of the pass itself).
 """
 
 import importlib
 import math
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,21 @@ class DeepThinking:
     """A model, read layer by layer. Loads at the first call, in whatever thread makes it; for one at a time.
 
     :param folder: of a checkpoint that transformers loads.
+    :param adapter: the folder of the adapter that is laid on it, for a specialist (needs `pinnace[train]`).
     :param system: the system turn to begin with where the messages have none, as it serves.
     """
 
     def __init__(
-        self, folder: Path, *, system: str | None = None, settled: float = SETTLED, deep: float = DEEP
+        self,
+        folder: Path,
+        *,
+        adapter: Path | None = None,
+        system: str | None = None,
+        settled: float = SETTLED,
+        deep: float = DEEP,
     ) -> None:
         self._folder = folder
+        self._adapter = adapter
         self._system = system
         self._settled = settled
         self._deep = deep
@@ -46,26 +55,27 @@ class DeepThinking:
 
     def ratio(self, messages: Sequence[Message], answer: str) -> float:
         """The deep-thinking ratio of `answer` to `messages`, 0 to 1; 0 for an empty one."""
-        depths = self.depths(messages, answer)
-        layers = self._load()[1].config.num_hidden_layers
-        return deep_share(depths, layers, self._deep)
+        return self.ratios(messages, [answer])[0]
 
-    def depths(self, messages: Sequence[Message], answer: str) -> list[int]:
-        """At which layer each token of `answer` settles, from 1."""
+    def ratios(self, messages: Sequence[Message], answers: Sequence[str]) -> list[float]:
+        """The same of several answers, in their order; `messages` are read once for all of them."""
+        layers = self._load()[1].config.num_hidden_layers
+        return [deep_share(each, layers, self._deep) for each in self.depths(messages, answers)]
+
+    def depths(self, messages: Sequence[Message], answers: Sequence[str]) -> list[list[int]]:
+        """At which layer each token of each answer settles, from 1."""
         torch: Any = importlib.import_module("torch")
         tokenizer, model = self._load()
-        asked = tokenizer.render_now(messages, self._system)
-        said = tokenizer.encode_now(answer)
-        if not said:
-            return []
+        said = [tokenizer.encode_now(answer) for answer in answers]
+        if not any(said):
+            return [[] for _ in said]
         with torch.inference_mode():
-            found = model.model(torch.tensor([asked + said]), output_hidden_states=True, use_cache=False)
-            # The state before a token predicts it; the last of the states is normed already.
-            states = [each[0, len(asked) - 1 : -1] for each in found.hidden_states[1:]]
+            states = _states(model, tokenizer.render_now(messages, self._system), said)
             depths: list[int] = []
-            for at in range(0, len(said), TOKENS_AT_ONCE):
+            for at in range(0, len(states[0]), TOKENS_AT_ONCE):
                 depths += self._settling(model, [state[at : at + TOKENS_AT_ONCE] for state in states])
-        return depths
+        left = iter(depths)
+        return [list(islice(left, len(tokens))) for tokens in said]
 
     def _settling(self, model: Any, states: Sequence[Any]) -> list[int]:
         """The depths of some tokens; `states` has (tokens, width) of each layer."""
@@ -83,18 +93,45 @@ class DeepThinking:
             model = transformers.AutoModelForCausalLM.from_pretrained(
                 str(self._folder), dtype="bfloat16", local_files_only=True
             )
+            if self._adapter is not None:
+                peft: Any = importlib.import_module("peft")
+                model = peft.PeftModel.from_pretrained(model, str(self._adapter)).merge_and_unload()
             self._loaded = ChatTokenizer(self._folder), model.eval()
         return self._loaded
 
 
+def _states(model: Any, asked: Sequence[int], said: Sequence[Sequence[int]]) -> list[Any]:
+    """Of each layer the state before each token of the answers, one answer after the other: (tokens, width).
+
+    The state before a token predicts it; the last layer's states are normed already.
+    """
+    torch: Any = importlib.import_module("torch")
+    prompt = model.model(torch.tensor([list(asked)]), output_hidden_states=True, use_cache=True)
+    cache = prompt.past_key_values
+    cache.batch_repeat_interleave(len(said))
+    longest = max(map(len, said))
+    padded = torch.tensor([[*tokens, *[0] * (longest - len(tokens))] for tokens in said])
+    answers = model.model(padded, past_key_values=cache, output_hidden_states=True, use_cache=True)
+    return [
+        torch.cat(
+            [
+                torch.cat([before[0, -1:], after[at, : len(tokens) - 1]])
+                for at, tokens in enumerate(said)
+                if tokens
+            ]
+        )
+        for before, after in zip(prompt.hidden_states[1:], answers.hidden_states[1:], strict=True)
+    ]
+
+
 def divergence(first: Any, second: Any) -> Any:
     """The Jensen-Shannon divergence of rows of probabilities, tensors of (n, classes), in bits."""
-    mean = (first + second) / 2
+    torch: Any = importlib.import_module("torch")
 
     def entropy(p: Any) -> Any:
-        return -(p * p.clamp_min(1e-30).log2()).sum(-1)
+        return torch.special.entr(p).sum(-1) / math.log(2)
 
-    return entropy(mean) - (entropy(first) + entropy(second)) / 2
+    return entropy((first + second) / 2) - (entropy(first) + entropy(second)) / 2
 
 
 def deep_share(depths: Sequence[int], layers: int, deep: float = DEEP) -> float:
