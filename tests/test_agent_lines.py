@@ -14,11 +14,14 @@ import pytest
 from router_fixtures import AxisEmbedder, ToldBackend, failure_of, scripted, small_state
 from server_fixtures import ListLedger, eventually, on_a_socket
 
+from pinnace.agents.answer import Escalated, Final, Text
 from pinnace.agents.gathering import reply_of
 from pinnace.agents.line import Line
 from pinnace.agents.local_line import LocalLine
 from pinnace.agents.remote_line import RemoteLine
-from pinnace.agents.reply import Account, Call, Member, Reply, Sample
+from pinnace.agents.reply import Account, Call, Member, Reply, Sample, Settled
+from pinnace.agents.session import Session
+from pinnace.agents.step import Step
 from pinnace.config import Energy, Policy, Server
 from pinnace.errors import (
     BackendError,
@@ -134,15 +137,27 @@ async def test_a_climb_is_told_with_all_that_it_cost(kind: str) -> None:
         assert account.joules == pytest.approx((6 * 1 + 2 * 2) / 1000)
 
 
-async def test_a_stream_is_deltas_and_last_the_account(kind: str) -> None:
+async def test_a_stream_is_who_answers_then_deltas_and_last_the_account(kind: str) -> None:
     async with line_over(kind) as place:
-        *deltas, account = [said async for said in place.line.stream(replace(ASK, n=2), "small")]
+        settled, *deltas, account = [said async for said in place.line.stream(replace(ASK, n=2), "small")]
+    assert settled == Settled("small", ("small",), "pinned: the request names small")
     assert isinstance(account, Account)
     pieces = [said for said in deltas if isinstance(said, Delta)]
     assert len(pieces) == len(deltas)
     assert {piece.index for piece in pieces} == {0, 1}
     assert len([piece for piece in pieces if piece.text]) == 12
     assert account.why == "pinned: the request names small"
+
+
+async def test_a_climb_is_told_before_the_text_that_it_brings(kind: str) -> None:
+    small, large = scripted("small", "Who knows.", **UNSURE), scripted("large", "It is 42.", price=100)
+    async with line_over(kind, small, large) as place, Session(place.line) as run:
+        escalated, *texts, final = [each async for each in run.stream(Step(), "What is it?")]
+    assert isinstance(escalated, Escalated)
+    assert escalated.model == "large"
+    assert "".join(each.text for each in texts if isinstance(each, Text)) == "It is 42."
+    assert len(texts) == 3
+    assert isinstance(final, Final)
 
 
 async def test_as_many_samples_as_were_asked_for(kind: str) -> None:

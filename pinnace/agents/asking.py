@@ -14,7 +14,7 @@ from pinnace.agents.answer import Escalated, Tell, Text, ToolCalled
 from pinnace.agents.calling import Caller
 from pinnace.agents.line import AUTO
 from pinnace.agents.output import UnreadableError
-from pinnace.agents.reply import Account, Call, Reply, Sample
+from pinnace.agents.reply import Account, Call, Reply, Sample, Settled
 from pinnace.agents.spanned import spanned
 from pinnace.agents.step import Step
 from pinnace.agents.strategy import Drawn
@@ -57,6 +57,7 @@ class StepAsking(Generic[T]):
         self._rung = rung
         self._tell = tell
         self._hear = self._say if tell is not None and is_live else None
+        self._settled: Settled | None = None
 
     async def draw(
         self,
@@ -153,11 +154,12 @@ class StepAsking(Generic[T]):
         """One request, and its span."""
         step, model = self._step, model or self._model
         named = "" if model == AUTO else model
+        self._settled = None
         with spanned(self._trace, "call", step.name, self._parent, rung=self._rung, model=named) as span:
             reply = await self._caller.call(request, model, is_climb=self._rung > 0, hear=self._hear)
             account = reply.account
-            if self._tell is not None and account.escalated:
-                self._tell(Escalated(account.model, account.why))
+            if account.escalated and self._settled is None:
+                self._say_escalated(account)
             span.end(
                 model=account.model,
                 rung=self._rung,
@@ -189,9 +191,17 @@ class StepAsking(Generic[T]):
             span.end(note=f"{len(said.encode())} bytes")
         return Message("tool", said, {"tool_call_id": call.id})
 
-    def _say(self, delta: Delta) -> None:
-        if self._tell is not None and delta.text:
-            self._tell(Text(delta.text))
+    def _say(self, said: Settled | Delta) -> None:
+        if isinstance(said, Settled):
+            self._settled = said
+            if said.escalated:
+                self._say_escalated(said)
+        elif self._tell is not None and said.text:
+            self._tell(Text(said.text))
+
+    def _say_escalated(self, to: Settled | Account) -> None:
+        if self._tell is not None:
+            self._tell(Escalated(to.model, to.why))
 
     def _drawn(self, sample: Sample, account: Account) -> Drawn[T]:
         if sample.finish_reason == "length" and not self._step.reads.is_free:

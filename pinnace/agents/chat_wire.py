@@ -6,13 +6,13 @@ the endpoint knows nothing of them. Nothing that it sends is trusted. Knows noth
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, Field, FiniteFloat, ValidationError, model_validator
 
-from pinnace.agents.reply import Account, Member
+from pinnace.agents.reply import Account, Member, Settled
 from pinnace.config import OpenAIMember
 from pinnace.errors import BackendError, RequestError
 from pinnace.models import openai_body
@@ -72,6 +72,14 @@ def headers_of(request: Request) -> dict[str, str]:
     if request.deadline is not None:
         found["x-pinnace-timeout-s"] = f"{max(request.deadline - time.monotonic(), 0.001):.3f}"
     return found
+
+
+def settled_of(headers: Mapping[str, str]) -> Settled | None:
+    """Who answers, by the headers of an answer; None where the endpoint is no Pinnace."""
+    model, route = headers.get("x-pinnace-model"), headers.get("x-pinnace-route")
+    if not model or not route:
+        return None
+    return Settled(model, tuple(route.split(">")), headers.get("x-pinnace-why", ""))
 
 
 class Told(BaseModel):

@@ -8,11 +8,12 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
-from pinnace.agents.reply import Account, Call, Reply, Sample
+from pinnace.agents.line import Said
+from pinnace.agents.reply import Account, Call, Reply, Sample, Settled
 from pinnace.models.completion import Delta, FinishReason, TokenLogprob
 
-Hear = Callable[[Delta], None]
-"""Hears the pieces of an answer as they come."""
+Hear = Callable[[Settled | Delta], None]
+"""Hears who answers, and the pieces of the answer as they come."""
 
 
 class Gathering:
@@ -30,7 +31,7 @@ class Gathering:
         return tuple(choice.sample() for choice in self._choices)
 
 
-async def reply_of(said: AsyncGenerator[Delta | Account, None], n: int, hear: Hear | None = None) -> Reply:
+async def reply_of(said: AsyncGenerator[Said, None], n: int, hear: Hear | None = None) -> Reply:
     """What a line streams, read to its end and put together.
 
     :param n: how many choices there are.
@@ -41,10 +42,11 @@ async def reply_of(said: AsyncGenerator[Delta | Account, None], n: int, hear: He
         async for each in said:
             if isinstance(each, Account):
                 account = each
-            else:
+                continue
+            if isinstance(each, Delta):
                 gathering.add(each)
-                if hear is not None:
-                    hear(each)
+            if hear is not None:
+                hear(each)
     assert account is not None, "a line ends with its account, or with an error"
     return Reply(gathering.samples(), account)
 

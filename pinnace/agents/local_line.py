@@ -10,8 +10,8 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from pinnace.agents.gathering import reply_of
-from pinnace.agents.line import AUTO
-from pinnace.agents.reply import Account, Member, Reply
+from pinnace.agents.line import AUTO, Said
+from pinnace.agents.reply import Account, Member, Reply, Settled
 from pinnace.models.card import ModelCard
 from pinnace.models.completion import Delta, Request
 from pinnace.router.accepting import check_accept
@@ -34,8 +34,8 @@ class LocalLine:
         """
         return await reply_of(self._said(_own(request), model, None), request.n)
 
-    def stream(self, request: Request, model: str = AUTO) -> AsyncGenerator[Delta | Account, None]:
-        """The pieces of the answer, judged by its first tokens, and last its account; fails as `complete`."""
+    def stream(self, request: Request, model: str = AUTO) -> AsyncGenerator[Said, None]:
+        """Who answers, judged by its first tokens, the pieces, and last the account; fails as `complete`."""
         return self._said(_own(request), model, self._dispatcher.hold_tokens)
 
     async def members(self) -> tuple[Member, ...]:
@@ -45,8 +45,8 @@ class LocalLine:
 
     async def _said(
         self, request: Request, model: str, hold_tokens: int | None
-    ) -> AsyncGenerator[Delta | Account, None]:
-        """The deltas and the account, after all events were read: else the ledger says `abandoned`."""
+    ) -> AsyncGenerator[Said, None]:
+        """The account comes after all events were read: else the ledger says `abandoned`."""
         began, answered = time.perf_counter(), None
         async with aclosing(self._events(request, model, hold_tokens)) as events:
             async for event in events:
@@ -54,6 +54,8 @@ class LocalLine:
                     yield _as_asked(event, request.top_logprobs)
                 elif isinstance(event, Answered):
                     answered = event
+                else:
+                    yield Settled(event.model, event.tried, event.why)
         assert answered is not None, "a route that committed ends with its account"
         yield _account(answered, time.perf_counter() - began)
 

@@ -13,15 +13,15 @@ from functools import partial
 
 from pydantic import ValidationError
 
-from pinnace.agents.chat_wire import Dialect, Reading, body_of, headers_of, members_of
+from pinnace.agents.chat_wire import Dialect, Reading, body_of, headers_of, members_of, settled_of
 from pinnace.agents.gathering import Gathering
-from pinnace.agents.line import AUTO
+from pinnace.agents.line import AUTO, Said
 from pinnace.agents.remote_fault import Refusal, broken_off, refusal_of
-from pinnace.agents.reply import Account, Member, Reply
+from pinnace.agents.reply import Member, Reply
 from pinnace.config import OpenAIMember
 from pinnace.config.complaint import complaint_of
 from pinnace.errors import BackendError, BackendTimeoutError, BackendUnavailableError, ConfigError
-from pinnace.models.completion import Delta, Request
+from pinnace.models.completion import Request
 from pinnace.models.deadline import FOREVER, Watch, exceeded
 from pinnace.models.event_stream import LINE_BYTES, EventStreamError, events
 from pinnace.models.http import (
@@ -89,13 +89,15 @@ class RemoteLine:
         account = reading.account(time.perf_counter() - began)
         return Reply(gathering.samples(), account)
 
-    async def stream(self, request: Request, model: str = AUTO) -> AsyncGenerator[Delta | Account, None]:
-        """The pieces of the answer as they come, and last its account; raises as `complete` does."""
+    async def stream(self, request: Request, model: str = AUTO) -> AsyncGenerator[Said, None]:
+        """Who answers, the pieces of it as they come, and last its account; raises as `complete` does."""
         began, reading = time.perf_counter(), Reading(self._name, request, model)
         async with (
             self._asked(request, model, is_stream=True) as (response, watch),
             aclosing(_until_done(response, watch, _most(request))) as found,
         ):
+            if (settled := settled_of(response.headers)) is not None:
+                yield settled
             async for event in found:
                 piece = reading.piece(event)
                 if piece.error is not None:

@@ -39,6 +39,20 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class Settled:
+    """Who answers, before the first piece of it; the models that its route tried before were climbed past."""
+
+    model: str
+    rungs: tuple[str, ...]
+    why: str
+
+    @property
+    def escalated(self) -> bool:
+        """Whether the route climbed to it."""
+        return len(self.rungs) > 1
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """How an answer came about.
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pinnace.agents.fleet import Fleet
-from pinnace.agents.line import AUTO
+from pinnace.agents.line import AUTO, Said
 from pinnace.agents.reply import Account, Call, Member, Reply, Sample
 from pinnace.errors import PinnaceError, StepError
 from pinnace.models.completion import Delta, FinishReason, Request, TokenLogprob, Usage
@@ -90,7 +90,7 @@ class ScriptedFleet(Fleet):
             raise say.fault
         return self._reply(say, request, time.monotonic() - began)
 
-    async def stream(self, request: Request, model: str = AUTO) -> AsyncGenerator[Delta | Account, None]:
+    async def stream(self, request: Request, model: str = AUTO) -> AsyncGenerator[Said, None]:
         """What the script says, word by word."""
         reply = await self.complete(request, model)
         for index, sample in enumerate(reply.samples):
