@@ -148,9 +148,11 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
         groups["single"] = [row("single, temperature 0", alone, {}, weights)]
         told(groups["single"][0])
         for group, named in strategies(length, ranks).items():
-            vote_of_it = group.removeprefix("as ")
-            found: dict[str, Run] = {vote_of_it: runs[vote_of_it]} if vote_of_it in runs else {}
+            known = (group.removeprefix("as "), *(name for name in named if name.startswith("best")))
+            found = {name: runs[name] for name in known if name in runs}
             for name, strategy in named.items():
+                if name in found:
+                    continue
                 asked = replace(step, strategy=strategy)
                 found[name] = await run(fleet, asked, examples, options.at_once)
                 told(row(name, found[name], {"single": alone}, weights))

@@ -4,7 +4,7 @@ import asyncio
 import socket
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import uvicorn
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 
-from pinnace.agents import ScriptedFleet, Step, mcp_tools
+from pinnace.agents import ScriptedFleet, Step, mcp_server, mcp_tools
 from pinnace.agents.scripted_fleet import Say
 from pinnace.errors import AgentError, StepError, ToolArgumentsError, ToolFailedError, ToolTimeoutError
 
@@ -113,6 +113,60 @@ async def test_a_result_of_half_a_megabyte_is_cut() -> None:
     assert said.endswith("of 500000 bytes left out]")
 
 
+async def test_tools_that_come_to_one_name_are_named() -> None:
+    server = MCPServer("twins")
+    for name in ("a.b", "a_b"):
+        server.add_tool(lambda: "", name=name, description="One of two.")
+    with pytest.raises(StepError, match=r"'a\.b' and 'a_b' would both be called 'a_b'"):
+        async with mcp_tools(server):
+            pass
+    async with mcp_tools(server, only="a_b", prefix="it's ") as (tool,):
+        assert tool.name == "it_s_a_b"
+
+
+async def test_arguments_that_json_does_not_have_are_refused() -> None:
+    server = MCPServer("numbers")
+
+    @server.tool()
+    def half(of: float) -> float:
+        return of / 2
+
+    async with mcp_tools(server) as (half_of,):
+        with pytest.raises(ToolArgumentsError):
+            await half_of.call('{"of": 1e999}')
+        assert await half_of.call('{"of": 3}') == "1.5"
+
+
+async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Takes a connection, and says nothing."""
+    with suppress(ConnectionError):
+        await reader.read()
+    writer.close()
+
+
+async def test_a_server_that_says_nothing_is_given_up_in_time() -> None:
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with asyncio.timeout(8):
+            with pytest.raises(AgentError, match=r"within 0\.5 s, got none") as refused:
+                async with mcp_tools(f"http://me:secret@127.0.0.1:{port}/mcp?key=secret", timeout_s=0.5):
+                    pass
+    assert "secret" not in str(refused.value)
+
+
+async def test_a_server_that_does_not_say_goodbye_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mcp_server, "LEAVE_S", 0.2)
+    app = weather_server().streamable_http_app()
+
+    async def deaf(scope: Any, receive: Any, send: Any) -> None:
+        if scope.get("method") == "DELETE":
+            await asyncio.sleep(60)
+        await app(scope, receive, send)
+
+    async with served(deaf) as url, asyncio.timeout(20), mcp_tools(url, only=["weather"]) as (weather,):
+        assert await weather.call('{"city": "Oslo"}') == "Oslo: rain for 1 d"
+
+
 async def test_a_tool_that_is_not_there_is_named() -> None:
     with pytest.raises(StepError, match=r"expected a tool 'snow', it has weather, weather\.warn"):
         async with mcp_tools(weather_server(), only=["snow"]):
@@ -133,11 +187,11 @@ async def test_a_server_behind_a_pipe(tmp_path: Path) -> None:
 
 
 @asynccontextmanager
-async def served(server: MCPServer) -> AsyncGenerator[str, None]:
-    """The server at an address of this machine."""
+async def served(app: Any) -> AsyncGenerator[str, None]:
+    """The app at an address of this machine."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
-        running = uvicorn.Server(uvicorn.Config(server.streamable_http_app(), log_level="warning"))
+        running = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
         task = asyncio.create_task(running.serve([listening]))
         try:
             while not running.started:  # noqa: ASYNC110 (uvicorn has no event for it)
@@ -149,7 +203,10 @@ async def served(server: MCPServer) -> AsyncGenerator[str, None]:
 
 
 async def test_a_server_at_an_address() -> None:
-    async with served(weather_server()) as url, mcp_tools(url, only=["weather"]) as (weather,):
+    async with (
+        served(weather_server().streamable_http_app()) as url,
+        mcp_tools(url, only=["weather"]) as (weather,),
+    ):
         assert await weather.call('{"city": "Oslo"}') == "Oslo: rain for 1 d"
 
 

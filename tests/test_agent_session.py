@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from pinnace.agents.answer import Escalated, Final, Text, ToolCalled
 from pinnace.agents.best_of import best_of
@@ -95,6 +95,26 @@ async def test_one_of_some_texts_is_asked_for_as_bare_text(kind: Any) -> None:
     (request,) = fleet.requests
     assert request.response_format == {"type": "choice", "choices": ["calm", "cross"]}
     assert [m.content for m in request.messages] == ["Calm or cross?", "Hurry up!"]
+
+
+@pytest.mark.parametrize("kind", [Literal[b"a", b"b"], Annotated[Literal["a"], AfterValidator(int)]])
+def test_a_type_that_does_not_read_its_own_texts_is_refused(kind: Any) -> None:
+    with pytest.raises(StepError, match=r"does not read 'a', which it lists"):
+        Step("Choose.", output=kind)
+
+
+async def test_one_text_alone_is_a_choice_as_well() -> None:
+    fleet = ScriptedFleet(Say("done"))
+    async with fleet.session() as run:
+        assert await run.ask(Step("Say done.", output=Literal["done"]), "?") == "done"  # type: ignore[arg-type]
+    assert (fleet.requests[0].response_format or {})["choices"] == ["done"]
+
+
+async def test_choices_are_no_part_of_the_prompt() -> None:
+    labels: Any = Literal[tuple(f"label number {n}" for n in range(300))]  # type: ignore[valid-type]
+    fleet = ScriptedFleet(Say("label number 3"))
+    async with fleet.session(Limits(tokens=1000)) as run:
+        assert await run.ask(Step(output=labels, max_tokens=20), "Which?") == "label number 3"
 
 
 async def test_a_text_that_is_none_of_them_climbs() -> None:

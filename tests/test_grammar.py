@@ -139,6 +139,14 @@ async def test_a_choice_is_one_of_its_texts_and_nothing_else(check: GrammarCheck
     assert as_json != grammar
 
 
+async def test_a_thousand_long_choices_are_not_too_much(check: GrammarCheck) -> None:
+    choices = [f"{'x' * 200} {n}" for n in range(1024)]
+    asked = replace(PLAIN, response_format={"type": "choice", "choices": choices})
+    grammar = await check.grammar(asked, 200) or ""
+    assert can_begin(check, grammar, choices[-1])
+    assert not can_begin(check, grammar, f"{choices[-1]}5")
+
+
 async def test_a_choice_may_stand_beside_tools(check: GrammarCheck) -> None:
     asked = replace(PLAIN, response_format={"type": "choice", "choices": ["yes", "no"]})
     grammar = await check.grammar(asked, 200) or ""

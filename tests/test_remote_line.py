@@ -34,10 +34,10 @@ from stand_in_remote import (
 )
 
 from pinnace.agents import remote_line
-from pinnace.agents.chat_wire import Reading, members_of
+from pinnace.agents.chat_wire import Reading, members_of, settled_of
 from pinnace.agents.gathering import Gathering, reply_of
 from pinnace.agents.remote_line import RemoteLine
-from pinnace.agents.reply import Account, Call, Member
+from pinnace.agents.reply import Account, Call, Member, Settled
 from pinnace.errors import (
     BackendError,
     BackendFullError,
@@ -169,6 +169,50 @@ async def test_a_server_that_knows_no_bar_is_asked_without_one_from_then_on(is_s
             asked = reply_of(line.stream(barred), 1) if is_stream else line.complete(barred)
             assert (await asked).samples[0].text == "Paris."
     assert [body.get("accept") for body in place.asked] == [0.9, None, None]
+
+
+CHOICE = replace(ASK, response_format={"type": "choice", "choices": ["Paris", "Rome"]})
+NO_CHOICE = [
+    envelope(
+        "invalid_value", "response_format.type", "Invalid value: 'choice'. Supported values are: 'text'."
+    ),
+    envelope(message="Input tag 'choice' found using 'type' does not match any of the expected tags"),
+]
+
+
+@pytest.mark.parametrize("refused", NO_CHOICE)
+async def test_a_server_that_knows_no_choice_is_asked_without_one_from_then_on(refused: bytes) -> None:
+    async with line_through(refusing(400, refused), answering(whole("Paris"))) as (line, place):
+        for _ in range(2):
+            assert (await line.complete(CHOICE)).samples[0].text == "Paris"
+    assert [body.get("response_format") for body in place.asked] == [CHOICE.response_format, None, None]
+
+
+async def test_a_choice_that_a_pinnace_refuses_is_not_taken_for_one_that_it_does_not_know() -> None:
+    refused = envelope(
+        "invalid_value", "response_format.choices[0]", "expected 1 to 256 printable characters"
+    )
+    async with line_through(refusing(400, refused)) as (line, place):
+        with pytest.raises(RequestError):
+            await line.complete(CHOICE)
+    assert len(place.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "settled"),
+    [
+        ({}, None),
+        ({"x-pinnace-model": "gpt", "x-pinnace-route": ">"}, None),
+        (
+            {"x-pinnace-model": "g\x1bpt", "x-pinnace-route": "small>gpt", "x-pinnace-why": "too  unsure"},
+            Settled("gpt", ("small", "gpt"), "too unsure"),
+        ),
+    ],
+)
+def test_who_answers_is_read_from_the_headers_and_not_trusted(
+    headers: dict[str, str], settled: Settled | None
+) -> None:
+    assert settled_of(headers) == settled
 
 
 async def test_the_cap_is_called_what_the_server_calls_it() -> None:

@@ -103,6 +103,20 @@ def test_a_list_of_numbers_has_room_for_as_many_as_fit() -> None:
         assert longest(narrow) < 1.4 * 256 * CHARACTERS_PER_TOKEN
 
 
+RECORD = {
+    "type": "object",
+    "properties": {name: {"type": "number"} for name in ("x", "y", "width", "height")},
+}
+
+
+@pytest.mark.parametrize("items", [RECORD, {"enum": ["a" * 120]}, {"anyOf": [{"type": "null"}, RECORD]}])
+def test_a_list_of_what_says_nothing_of_its_own_is_bounded_by_its_size(items: dict[str, Any]) -> None:
+    narrow = bounded({"type": "array", "items": items}, 256)
+    record = narrow["items"].get("anyOf", [narrow["items"]])[-1]
+    size = 122 if "enum" in record else longest(record)
+    assert 0.5 < narrow["maxItems"] * size / (256 * CHARACTERS_PER_TOKEN) < 1.2
+
+
 def test_several_short_texts_go_before_few_long_ones() -> None:
     texts = {"type": "array", "items": {"type": "string"}}
     narrow = bounded({"type": "object", "properties": {"a": texts, "b": texts, "c": texts}}, 256)

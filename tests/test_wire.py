@@ -304,7 +304,13 @@ REFUSED: list[tuple[dict[str, Any], str, str, str]] = [
         {"response_format": {"type": "choice", "choices": ["a", "b "]}},
         "response_format.choices[1]",
         "invalid_value",
-        "expected a string that matches ^\\S(.*\\S)?$, got 'b '",
+        "expected 1 to 256 printable characters without blanks around them, got 'b '",
+    ),
+    (
+        {"response_format": {"type": "choice", "choices": ["a\tb"]}},
+        "response_format.choices[0]",
+        "invalid_value",
+        "expected 1 to 256 printable characters without blanks around them, got 'a\\tb'",
     ),
     (
         {"response_format": {"type": "json_schema"}},

@@ -15,7 +15,7 @@ from pinnace.agents.budget import Spent
 from pinnace.agents.depth_rank import by_depth
 from pinnace.agents.fleet import Blocking, Fleet
 from pinnace.agents.limits import Limits
-from pinnace.agents.mcp_tools import mcp_tools
+from pinnace.agents.mcp_server import mcp_tools
 from pinnace.agents.planning import plan_and_solve
 from pinnace.agents.reply import Account, Sample
 from pinnace.agents.scripted_fleet import Say, ScriptedFleet

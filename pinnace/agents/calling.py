@@ -17,6 +17,7 @@ from pinnace.agents.line import AUTO, Line
 from pinnace.agents.reply import Member, Reply
 from pinnace.errors import AgentError, StepError
 from pinnace.models.completion import Request
+from pinnace.router.needs import wants_json
 
 Figures = Callable[[Member], tuple[float, float] | None]
 """From a model to what a token read and a token written take."""
@@ -133,7 +134,8 @@ class Caller:
         """
         asked = [each for each in members if model in (AUTO, each.name)]
         turns = sum(len(m.content.encode()) + _size(m.extra) + TURN_TOKENS for m in request.messages)
-        forms = sum(FORM_TOKENS + _size(each) for each in (request.tools, request.response_format) if each)
+        schema = request.response_format if wants_json(request) else None
+        forms = sum(FORM_TOKENS + _size(each) for each in (request.tools, schema) if each)
         prompt, written = SYSTEM_TOKENS + turns + forms, request.n * request.max_tokens
         worst: dict[str, float] = {"requests": 1, "tokens": (prompt + written) * max(len(asked), 1)}
         for limit, figures in (("usd", _prices), ("joules", _joules)):

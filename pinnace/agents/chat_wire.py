@@ -1,7 +1,8 @@
 """OpenAI's chat wire as a line speaks it: a request as a body, an answer as deltas and their account. Pure.
 
-Pinnace's own additions, the `accept` of a request and the `pinnace` object of an answer, are left out where
-the endpoint knows nothing of them. Nothing that it sends is trusted. Knows nothing of connections.
+Pinnace's own additions, the `accept` and the `choice` of a request and the `pinnace` object of an answer, are
+left out where the endpoint knows nothing of them. Nothing that it sends is trusted. Knows nothing of
+connections.
 """
 
 import json
@@ -13,29 +14,36 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, Field, FiniteFloat, ValidationError, model_validator
 
 from pinnace.agents.reply import Account, Member, Settled
+from pinnace.agents.short_line import short_line
 from pinnace.config import OpenAIMember
 from pinnace.errors import BackendError, RequestError
 from pinnace.models import openai_body
 from pinnace.models.completion import Delta, Request, Usage
 from pinnace.models.openai_chunk import Choice, ChoiceDelta, Chunk, ReportedUsage
+from pinnace.models.tool_turns import answer_choices
 from pinnace.router.accepting import check_accept
 from pinnace.router.needs import CHARACTERS_PER_TOKEN, prompt_tokens
 
 _S = TypeVar("_S", bound=BaseModel)
+CHOICE_FIELD = "response_format"
+"""Where the format `choice` stands, which others do not know; what they say is read all the same."""
 _NO_ROUTE = "the endpoint says nothing of its route"
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """What an endpoint calls the cap on an answer, and whether it knows the field `accept`."""
+    """What an endpoint calls the cap on an answer, and whether it knows what only a Pinnace does."""
 
     max_tokens_field: str = "max_tokens"
     has_accept: bool = True
+    has_choice: bool = True
 
     def without(self, field: str | None) -> "Dialect":
         """How to ask an endpoint that does not know `field`; the same where there is no other way."""
         if field == "accept":
             return replace(self, has_accept=False)
+        if field == CHOICE_FIELD:
+            return replace(self, has_choice=False)
         if field == "max_tokens":
             return replace(self, max_tokens_field="max_completion_tokens")
         return self
@@ -54,7 +62,7 @@ def body_of(
     fields: dict[str, Any] = json.loads(openai_body.body_of(named, request, dialect.max_tokens_field))
     if not is_stream:
         del fields["stream"], fields["stream_options"]
-    if request.response_format is not None:
+    if request.response_format is not None and (dialect.has_choice or not answer_choices(request)):
         fields["response_format"] = request.response_format
     if request.accept is not None and dialect.has_accept:
         check_accept(request.accept)
@@ -76,10 +84,15 @@ def headers_of(request: Request) -> dict[str, str]:
 
 def settled_of(headers: Mapping[str, str]) -> Settled | None:
     """Who answers, by the headers of an answer; None where the endpoint is no Pinnace."""
-    model, route = headers.get("x-pinnace-model"), headers.get("x-pinnace-route")
-    if not model or not route:
-        return None
-    return Settled(model, tuple(route.split(">")), headers.get("x-pinnace-why", ""))
+    found = (_plain(headers.get(f"x-pinnace-{name}", "")) for name in ("model", "route", "why"))
+    model, route, why = found
+    rungs = tuple(route.split(">"))
+    return Settled(model, rungs, why) if model and all(rungs) else None
+
+
+def _plain(text: str) -> str:
+    """A short line that a terminal may be shown."""
+    return short_line("".join(each for each in text if each.isprintable()))
 
 
 class Told(BaseModel):

@@ -17,7 +17,7 @@ from pydantic_core import PydanticSerializationError
 from pinnace.agents.closed_schema import closed, needs_all
 from pinnace.agents.short_line import short_line
 from pinnace.errors import StepError
-from pinnace.models.tool_turns import LONGEST_CHOICE, MOST_CHOICES
+from pinnace.models.tool_turns import MOST_CHOICES, is_choice
 
 T = TypeVar("T")
 KEY = "answer"
@@ -81,7 +81,10 @@ class Output(Generic[T]):
         if text not in self.choices:
             expected = short_line(", ".join(map(repr, self.choices)))
             raise UnreadableError(f"expected one of {expected}, got {short_line(text)!r}")
-        return self._adapter.validate_python(text)
+        try:
+            return self._adapter.validate_json(json.dumps(text))
+        except ValidationError as error:
+            raise UnreadableError(one_line(error)) from None
 
 
 def output_of(kind: type[T], step: str) -> Output[T]:
@@ -100,7 +103,9 @@ def output_of(kind: type[T], step: str) -> Output[T]:
             "use a pydantic model, a dataclass, an enum, or a type of these, numbers, texts, lists and dicts"
         ) from error
     if choices := _choices(schema):
-        return Output(kind, None, is_wrapped=False, _adapter=adapter, choices=choices)
+        found = Output(kind, None, is_wrapped=False, _adapter=adapter, choices=choices)
+        _check_reads(found, step)
+        return found
     empty = _empty(schema)
     if not schema or empty is not None:
         told = f"leaves {empty!r} open" if schema else "allows anything"
@@ -129,14 +134,23 @@ def one_line(error: ValidationError) -> str:
 
 def _choices(schema: Mapping[str, Any]) -> tuple[str, ...]:
     """The texts of which a value is one; none where it is not one of a few short texts on a line each."""
-    values: list[Any] = schema.get("enum") or []
+    values: list[Any] = schema.get("enum") or ([schema["const"]] if "const" in schema else [])
     is_few = 0 < len(values) <= MOST_CHOICES
-    return tuple(values) if is_few and all(_is_choice(each) for each in values) else ()
+    return tuple(dict.fromkeys(values)) if is_few and all(map(is_choice, values)) else ()
 
 
-def _is_choice(value: Any) -> bool:
-    is_short = isinstance(value, str) and 0 < len(value) <= LONGEST_CHOICE
-    return is_short and value == value.strip() and len(value.splitlines()) == 1
+def _check_reads(output: Output[Any], step: str) -> None:
+    """Refuse a type that is none of its own texts, as a `Literal` of an enum's members is.
+
+    :raises StepError: says what to change.
+    """
+    try:
+        output.read(output.choices[0])
+    except UnreadableError as error:
+        raise StepError(
+            f"step {step!r}: output {_name(output.type)} does not read {output.choices[0]!r}, which it lists "
+            f"({error}): use an enum of texts, or a `Literal` of them"
+        ) from None
 
 
 def _empty(schema: Mapping[str, Any]) -> str | None:

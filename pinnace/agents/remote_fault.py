@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from pinnace.agents.chat_wire import CHOICE_FIELD
 from pinnace.errors import (
     BackendError,
     BackendFullError,
@@ -84,7 +85,16 @@ def refusal_of(
         for field in fields
     )
     unknown = next((fault.field for fault in faults if fault.field is not None), None)
+    if unknown is None and CHOICE_FIELD in fields and _is_of_the_format(status, param, said):
+        unknown = CHOICE_FIELD
     return Refusal(error, unknown, wait_s if status in (429, 503) else None)
+
+
+def _is_of_the_format(status: int, param: str | None, said: str) -> bool:
+    """Whether a refusal is of the answer's format, whose kind others than a Pinnace do not know."""
+    if status not in (400, 422) or (param or "").startswith(f"{CHOICE_FIELD}.choices"):
+        return False
+    return (param or "").startswith(CHOICE_FIELD) or CHOICE_FIELD in said or "'choice'" in said
 
 
 def broken_off(name: str, told: Any, secret: str) -> RequestError | BackendError:

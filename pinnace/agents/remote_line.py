@@ -13,7 +13,15 @@ from functools import partial
 
 from pydantic import ValidationError
 
-from pinnace.agents.chat_wire import Dialect, Reading, body_of, headers_of, members_of, settled_of
+from pinnace.agents.chat_wire import (
+    CHOICE_FIELD,
+    Dialect,
+    Reading,
+    body_of,
+    headers_of,
+    members_of,
+    settled_of,
+)
 from pinnace.agents.gathering import Gathering
 from pinnace.agents.line import AUTO, Said
 from pinnace.agents.remote_fault import Refusal, broken_off, refusal_of
@@ -36,6 +44,7 @@ from pinnace.models.openai_body import key_headers
 from pinnace.models.openai_call import BYTES_PER_TOKEN, DONE
 from pinnace.models.openai_fault import BODY_BYTES
 from pinnace.models.retry_budget import retry_after_s
+from pinnace.models.tool_turns import answer_choices
 
 MOST_BYTES = 8 * 2**20
 """What a whole answer may have."""
@@ -119,7 +128,7 @@ class RemoteLine:
         deadline = FOREVER if request.deadline is None else request.deadline
         if time.monotonic() >= deadline:
             raise exceeded(self._name)
-        own = () if request.accept is None else ("accept",)
+        own = ("accept",) * (request.accept is not None) + (CHOICE_FIELD,) * bool(answer_choices(request))
         ask = partial(self._post, request, model, is_stream)
         async with self._opened(ask, own, deadline) as opened:
             yield opened

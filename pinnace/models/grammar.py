@@ -74,20 +74,22 @@ def grammar_of(request: Request, parts: Sequence[Part], max_tokens: int) -> str:
     lines = [f"start: {' | '.join(ways)}"]
     if calls:
         lines += _call_rules(calls, _most_calls(request, max_tokens))
-    lines += [f"answer: {_answer(part)}" for part in answers]
+    lines += [line for part in answers for line in _answer("answer", part)]
     lines += [TEXT] if "TEXT" in ways else []
     return "\n".join(lines) + "\n"
 
 
 def single_grammar(part: Part) -> str:
     """The grammar of one schema alone."""
-    return f"start: {_answer(part)}\n"
+    return "\n".join(_answer("start", part)) + "\n"
 
 
-def _answer(part: Part) -> str:
+def _answer(rule: str, part: Part) -> list[str]:
+    """The rule of an answer; a choice is one terminal, since a thousand of them are too much for a lexer."""
     if not part.is_bare:
-        return _json(part.schema)
-    return " | ".join(f'"{_quoted(choice)}"' for choice in part.schema["enum"])
+        return [f"{rule}: {_json(part.schema)}"]
+    texts = " | ".join(f'"{_quoted(choice)}"' for choice in part.schema["enum"])
+    return [f"{rule}: CHOICE", f"CHOICE: {texts}"]
 
 
 def _call_rules(calls: Sequence[Part], most: int) -> list[str]:

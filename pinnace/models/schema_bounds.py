@@ -6,6 +6,7 @@ that nobody named. The room is shared out among the parts of a value, in charact
 `CHARACTERS_PER_TOKEN`; so that an answer ends is likely, not certain. Titles and descriptions go too.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, cast
@@ -150,10 +151,26 @@ def _weight(schema: Any) -> int:
     return max({"string": 1, "array": 2, "object": 2}.get(kind, 0) for kind in kinds)
 
 
+def _taken(schema: Any) -> int:
+    """The characters that a value of `schema` takes besides what it has to say."""
+    known: Schema = cast(Schema, schema) if isinstance(schema, Mapping) else {}
+    if "enum" in known or "const" in known:
+        values: list[Any] = known.get("enum") or [known.get("const")]
+        return max(len(json.dumps(value)) for value in values)
+    branches: list[Any] = [*known.get("anyOf", ()), *known.get("oneOf", ())]
+    if branches:
+        return max(map(_taken, branches))
+    if "properties" in known:
+        return sum(len(name) + AROUND_NAME + _taken(part) for name, part in known["properties"].items())
+    return 0 if _weight(known) else PLAIN
+
+
 def _most_items(schema: Schema, room: int) -> int:
-    weight = _weight(schema.get("items", True))
-    few = min(room // (weight * SHORT_ITEM), FEW_ITEMS) if weight else room // PLAIN
-    fitting = min(max(room // ITEM, few, 1), MOST_ITEMS)
+    items = schema.get("items", True)
+    weight, taken = _weight(items), _taken(items)
+    short = weight * SHORT_ITEM + taken
+    few = min(room // short, FEW_ITEMS) if weight else 0
+    fitting = min(max(room // max(short, ITEM if weight else PLAIN), few, 1), MOST_ITEMS)
     least = max(fitting, schema.get("minItems", 0), len(schema.get("prefixItems", ())))
     return max(min(schema.get("maxItems", least), least), 1)
 

@@ -56,6 +56,13 @@ def answer_choices(request: Request) -> tuple[str, ...]:
     return tuple(asked["choices"]) if asked.get("type") == "choice" else ()
 
 
+def is_choice(text: object) -> bool:
+    """Whether an answer may be held to `text`: short, printable, on one line, without blanks around it."""
+    if not isinstance(text, str):
+        return False
+    return 0 < len(text) <= LONGEST_CHOICE and text.isprintable() and text == text.strip()
+
+
 def spoken_messages(request: Request, system: str | None) -> Sequence[Message]:
     """The turns of `request` with what its tools and its schema mean, in words.
 

@@ -13,8 +13,9 @@ CHARACTERS_PER_TOKEN = 4
 def prompt_tokens(request: Request) -> int:
     """A guess at the tokens of prompt and tools before any tokenizer has seen them: four characters each."""
     characters = sum(len(m.content) for m in request.messages)
-    if request.tools or request.response_format:
-        characters += len(json.dumps([request.tools, request.response_format]))
+    schema = request.response_format if wants_json(request) else None
+    if request.tools or schema:
+        characters += len(json.dumps([request.tools, schema]))
     return characters // CHARACTERS_PER_TOKEN + 4 * len(request.messages)
 
 
@@ -26,7 +27,7 @@ def why_struck_out(card: ModelCard, request: Request) -> str | None:
     """
     if may_call(request) and not card.tools:
         return "cannot call tools"
-    if _wants_json(request) and not card.json_schema:
+    if wants_json(request) and not card.json_schema:
         return "cannot be held to a JSON schema"
     guess = prompt_tokens(request) // 2
     if card.context_window is not None and guess > card.context_window:
@@ -40,5 +41,6 @@ def only_capable(cards: Sequence[ModelCard], request: Request) -> ModelCard | No
     return capable[0] if len(capable) == 1 else None
 
 
-def _wants_json(request: Request) -> bool:
+def wants_json(request: Request) -> bool:
+    """Whether the answer is to be JSON."""
     return (request.response_format or {}).get("type") in ("json_object", "json_schema")

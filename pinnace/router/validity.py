@@ -35,7 +35,10 @@ def gather_calls(pieces: Iterable[Mapping[str, Any]]) -> tuple[ToolCall, ...]:
 
 
 def is_valid(text: str, calls: Sequence[ToolCall], request: Request) -> bool:
-    """Whether a finished answer keeps the format that `request` asked for; True where it asked for none."""
+    """Whether a finished answer keeps the format that `request` asked for; True where it asked for none.
+
+    One that was cut off may still be a choice, where one text begins another.
+    """
     if calls:
         offered = offered_tools(request)
         return (request.parallel_tool_calls or len(calls) == 1) and all(

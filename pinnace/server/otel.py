@@ -17,6 +17,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from pinnace.models.completion import Request
 from pinnace.router.answer import Attempt
+from pinnace.router.needs import wants_json
 from pinnace.router.route import Route
 from pinnace.server.sight import Sight
 
@@ -164,7 +165,7 @@ def _of_parameters(request: Request) -> dict[str, _Value | None]:
         "gen_ai.request.frequency_penalty": request.frequency_penalty or None,
         "gen_ai.request.presence_penalty": request.presence_penalty or None,
         "gen_ai.request.choice.count": request.n if request.n > 1 else None,
-        "gen_ai.output.type": "json" if request.response_format else None,
+        "gen_ai.output.type": "json" if wants_json(request) else None,
     }
 
 

@@ -7,11 +7,19 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from pinnace.models.completion import PREFIX, Message, Role
-from pinnace.models.tool_turns import LONGEST_CHOICE, MOST_CHOICES
+from pinnace.models.tool_turns import LONGEST_CHOICE, MOST_CHOICES, is_choice
 
 NAME = r"^[A-Za-z0-9_-]{1,64}$"
 """What functions and schemas may be called."""
@@ -181,8 +189,14 @@ class JsonSchema(Shape):
     strict: bool | None = None
 
 
-Choice = Annotated[str, Field(min_length=1, max_length=LONGEST_CHOICE, pattern=r"^\S(.*\S)?$")]
-"""A text that an answer may be, on one line, without blanks around it."""
+def _choice(text: str) -> str:
+    if not is_choice(text):
+        raise wrong(f"expected 1 to {LONGEST_CHOICE} printable characters without blanks around them")
+    return text
+
+
+Choice = Annotated[str, AfterValidator(_choice), Field(min_length=1, max_length=LONGEST_CHOICE)]
+"""A text that an answer may be."""
 
 
 class ResponseFormat(Shape):

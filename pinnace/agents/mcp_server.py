@@ -24,7 +24,10 @@ Server: TypeAlias = str | list[str] | object
 """An address (`http://…/mcp`), the words of a command that talks over its standard input and output, or an
 `MCPServer` of the `mcp` package in this process."""
 MOST_TOOLS = 128
+LEAVE_S = 5.0
+"""How long a server may take to say goodbye."""
 _ODD = re.compile(r"[^A-Za-z0-9_-]")
+_SECRET = re.compile(r"//[^/@]*@")
 
 
 class McpError(Exception):
@@ -45,17 +48,20 @@ async def mcp_tools(
     A model knows a tool by `prefix` and its name there, with `_` for what a name may not have.
 
     :param only: the names of those that are wanted; all where it is empty.
-    :param timeout_s: what connecting may take, and one call of a tool, in seconds.
+    :param timeout_s: what connecting may take until the tools are known, and one call of a tool, in seconds.
     :param most_bytes: what of a result is kept, in bytes of UTF-8.
     :raises AgentError: when the server cannot be reached, or says something else than its tools.
-    :raises StepError: when a tool of `only` is not there, or one has a schema that no model can be told.
+    :raises StepError: when a tool of `only` is not there, two come to one name, or one has a schema that no
+        model can be told.
     """
     told = _told(server)
     async with _connected(server, timeout_s) as (client, listed):
         names = [each.name for each in listed]
+        only = (only,) if isinstance(only, str) else only
         if missing := sorted(set(only) - set(names)):
             raise StepError(f"MCP server {told}: expected a tool {missing[0]!r}, it has {', '.join(names)}")
         wanted = [each for each in listed if not only or each.name in only]
+        _check_apart(told, prefix, [each.name for each in wanted])
         yield tuple(_tool(client, each, prefix, timeout_s, most_bytes) for each in wanted)
 
 
@@ -75,21 +81,25 @@ async def _connected(server: Server, timeout_s: float) -> AsyncGenerator[tuple[A
 
     keeper = asyncio.create_task(keep())
     try:
-        await asyncio.wait({keeper, ready}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({keeper, ready}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         if not ready.done():
-            error = keeper.exception()
-            assert error is not None, "a client ends before it is told to by an error alone"
-            if isinstance(error, AgentError):
-                raise error
-            raise AgentError(
-                f"MCP server {_told(server)}: expected its tools, got {_first(error)}"
-            ) from error
+            raise _unreached(server, keeper, timeout_s)
         yield ready.result()
     finally:
         over.set()
-        if not ready.done():
-            keeper.cancel()
-        await asyncio.gather(keeper, return_exceptions=True)
+        if ready.done():
+            await asyncio.wait({keeper}, timeout=LEAVE_S)
+        keeper.cancel()
+        await asyncio.wait({keeper}, timeout=LEAVE_S)
+
+
+def _unreached(server: Server, keeper: "asyncio.Task[None]", timeout_s: float) -> AgentError:
+    """Why there are no tools: the client's own error, or that it took too long."""
+    expected = f"MCP server {_told(server)}: expected its tools"
+    error = keeper.exception() if keeper.done() else None
+    if error is None:
+        return AgentError(f"{expected} within {timeout_s:g} s, got none")
+    return error if isinstance(error, AgentError) else AgentError(f"{expected}, got {_first(error)}")
 
 
 def _client(server: Server, timeout_s: float) -> Any:
@@ -115,8 +125,28 @@ async def _listed(client: Any) -> list[Any]:
     return found
 
 
+def _named(prefix: str, name: str) -> str:
+    return _ODD.sub("_", f"{prefix}{name}")
+
+
+def _check_apart(told: str, prefix: str, names: list[str]) -> None:
+    """Refuse tools that a model could not tell apart.
+
+    :raises StepError: names two of them.
+    """
+    known: dict[str, str] = {}
+    for name in names:
+        called = _named(prefix, name)
+        if called in known:
+            raise StepError(
+                f"MCP server {told}: its tools {known[called]!r} and {name!r} would both be called "
+                f"{called!r}: leave one out with `only`"
+            )
+        known[called] = name
+
+
 def _tool(client: Any, listed: Any, prefix: str, timeout_s: float, most_bytes: int) -> Tool:
-    name = f"{prefix}{_ODD.sub('_', listed.name)}"
+    name = _named(prefix, listed.name)
     if not 1 <= len(name) <= 64:
         raise StepError(
             f"MCP tool {listed.name!r:.100}: expected a name of 1 to 64 characters, got {len(name)}"
@@ -140,6 +170,7 @@ def _tool(client: Any, listed: Any, prefix: str, timeout_s: float, most_bytes: i
 def _parsed(name: str, arguments: str, schema: dict[str, Any]) -> dict[str, Any]:
     try:
         given: Any = json.loads(arguments)
+        json.dumps(given, allow_nan=False)
     except (ValueError, RecursionError) as error:
         raise ToolArgumentsError(name, f"expected JSON, got {short_line(arguments)!r} ({error})") from None
     if not isinstance(given, dict) or not fits(given, schema):
@@ -154,10 +185,10 @@ def _text(result: Any) -> str:
     :raises McpError: where it says that the call failed.
     """
     said = "\n".join(_piece(each) for each in result.content)
+    if not said and result.structured_content is not None:
+        said = json.dumps(result.structured_content, ensure_ascii=False)
     if result.is_error:
         raise McpError(said)
-    if not said and result.structured_content is not None:
-        return json.dumps(result.structured_content, ensure_ascii=False)
     return said
 
 
@@ -168,7 +199,10 @@ def _piece(block: Any) -> str:
 
 
 def _told(server: Server) -> str:
-    return short_line(repr(cast(object, server)) if isinstance(server, str | list) else type(server).__name__)
+    """The server as errors name it, without what an address or a command may keep secret."""
+    if isinstance(server, str):
+        return repr(_SECRET.sub("//", server.partition("?")[0])[:200])
+    return repr(cast(list[str], server)[:1]) if isinstance(server, list) else type(server).__name__
 
 
 def _first(error: BaseException) -> str:
