@@ -5,8 +5,8 @@
 Each utterance of CLINC150's test rows is classified (one of its 151 labels), read into fields (JSON of a
 schema) and answered with a short reply, by the fleet of `router.yaml` in this process. All sessions at once
 are compared with the same pipeline one utterance at a time on some of them, before and after, in one engine.
-Prints JSON: the ratio of utterances per second, how many outputs were valid, how many labels right, and per
-step who answered, how surely and for how much.
+Prints JSON: the ratio of utterances per second, what the engine alone gains here from as large a batch, how
+many outputs were valid, how many labels right, and per step who answered, how surely and for how much.
 """
 
 import argparse
@@ -52,8 +52,8 @@ def steps_of(labels: Sequence[str]) -> tuple[Step[Any], Step[Fields], Step[Reply
     intent = StrEnum("Intent", {f"intent_{at}": label for at, label in enumerate(labels)})
     return (
         Step(template=ASKED, output=intent, name="classify", max_tokens=24, temperature=0),
-        Step("Read the message into fields.", output=Fields, name="extract", max_tokens=96, temperature=0),
-        Step("Write a short, friendly reply.", output=Reply, name="reply", max_tokens=96, temperature=0),
+        Step("Read the message into fields.", output=Fields, name="extract", max_tokens=256, temperature=0),
+        Step("Write a short, friendly reply.", output=Reply, name="reply", max_tokens=256, temperature=0),
     )
 
 
@@ -89,6 +89,22 @@ async def timed(fleet: Fleet, pipeline: Pipeline, examples: Sequence[Example], a
     return len(examples) / (time.perf_counter() - began)
 
 
+async def engine_gain(fleet: Fleet, examples: Sequence[Example], at_once: int) -> float:
+    """What the small model's engine itself gains from a batch here: plain text, no adapter, no grammar."""
+    plain = Step("Tell a long story about it.", model="smollm2-135m", max_tokens=48, temperature=0.7)
+
+    async def tell(run: Session, example: Example) -> int:
+        await run.ask(plain, example.question)
+        return run.trace.totals().tokens
+
+    async def tokens_per_s(chosen: Sequence[Example], at_once: int) -> float:
+        began = time.perf_counter()
+        return sum(await fleet.map(tell, chosen, at_once=at_once)) / (time.perf_counter() - began)
+
+    alone = await tokens_per_s(examples[: at_once // 8], 1)
+    return await tokens_per_s(examples[: 2 * at_once], at_once) / alone
+
+
 def by_step(spans: Sequence[Span]) -> dict[str, Any]:
     """Who answered each step, how surely, for how much, and how often it climbed."""
     found: dict[str, Any] = {}
@@ -116,6 +132,7 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
         pipeline = Pipeline(labels)
         together = await timed(fleet, pipeline, chosen, options.at_once)
         after = await timed(fleet, Pipeline(labels), chosen[: options.alone], 1)
+        gain = await engine_gain(fleet, chosen, options.at_once)
     return {
         "hardware": hardware(),
         "command": " ".join(sys.argv),
@@ -125,6 +142,7 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
         "per_second_alone": [before, after],
         "per_second_together": together,
         "ratio": together / statistics.mean([before, after]),
+        "engine_gain": gain,
         "steps": by_step(pipeline.spans),
     }
 
