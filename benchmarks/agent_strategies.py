@@ -2,11 +2,14 @@
 
     .venv/bin/python benchmarks/agent_strategies.py [--items 500] [--model numbers] [--suite svamp]
 
-Each strategy answers the same items with one local model of `router.yaml`, in this process. The first rows
-stand at their own budgets. In the second part thinking at the beginning is given the tokens of a vote of 4
-and of 8: how many beginnings it may have, and how many of them it may finish, is reckoned from the length of
-the single answers. Prints JSON: the share that is right with its interval, tokens written per item, and for
-each strategy its gain over the single answer and over the random ranking, paired by item.
+One local model of `router.yaml`, in this process, answers every item once at temperature 0 and 16 times at
+that of votes. The strategies then run on these samples, which are dealt out to them: a beginning is the first
+tokens of a sample, and going on gives its rest. So all of them are compared on the same samples, and each on
+as many disjoint hands as 16 samples are good for. The first rows stand at their own budgets; in the others
+thinking at the beginning has the tokens of a vote of 4 and of 8: how many beginnings it may have, and how
+many of them it may finish, is reckoned from the length of the single answers. Prints JSON: the share that is
+right with its interval, tokens written per item, and for each strategy its gain over the single answer and
+over the random ranking, paired by item.
 """
 
 import argparse
@@ -22,9 +25,22 @@ from typing import Any
 
 import numpy as np
 
-from pinnace.agents import Fleet, Session, Step, Strategy, best_of, think_at, vote
-from pinnace.agents.depth_rank import by_depth
-from pinnace.agents.thinking import Rank, at_random, likeliest
+from pinnace.agents import (
+    Asking,
+    Choice,
+    Drawn,
+    Fleet,
+    Rank,
+    Session,
+    Step,
+    Strategy,
+    at_random,
+    best_of,
+    by_depth,
+    likeliest,
+    think_at,
+    vote,
+)
 from pinnace.bench.hardware import hardware
 from pinnace.config import AdapterMember, VllmMember, load_config
 from pinnace.eval.bootstrap import Interval, draw_weights, interval, mean_draws, paired_interval
@@ -36,16 +52,17 @@ from pinnace.models.deep_thinking import DeepThinking
 from pinnace.models.weights import default_cache, resolve_weights
 
 DRAWS = 2_000
+SAMPLES = 16
 CONTROL = "think_at, random"
+Samples = Sequence[Drawn[str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What one strategy came to: `right` is (items,), `tokens` what it wrote for each item."""
+    """What one strategy came to: `right` and `tokens` written are (items,), means over its hands."""
 
     right: np.ndarray
     tokens: np.ndarray
-    seconds: float
 
 
 def said(text: str) -> str:
@@ -53,18 +70,56 @@ def said(text: str) -> str:
     return str(last_number(text))
 
 
-async def run(fleet: Fleet, step: Step, examples: Sequence[Example], at_once: int) -> Run:
-    """Ask every item once."""
+async def pooled(asking: Asking[str], /) -> Choice[str]:
+    """Draw all samples, and keep them for later."""
+    drawn = await asking.draw(SAMPLES, temperature=0.8, top_logprobs=20, is_judged=False)
+    return Choice(replace(drawn[0], value=drawn), None, "kept")  # type: ignore[arg-type]
 
-    async def ask(session: Session, example: Example) -> tuple[float, int]:
-        answer = await session.answer(step, example.prompt)
-        written = sum(span.completion_tokens for span in session.trace.spans() if span.kind == "call")
-        return score(example.rule, answer.text, example.expected, example.choices), written
 
-    began = perf_counter()
-    found = await fleet.map(ask, examples, at_once=at_once)
-    right, tokens = zip(*found, strict=True)
-    return Run(np.array(right, float), np.array(tokens, float), perf_counter() - began)
+class Hand:
+    """An `Asking` whose answers are samples that were drawn before; `tokens` counts what it gave of them."""
+
+    def __init__(self, samples: Samples) -> None:
+        self._samples = samples
+        self._whole: dict[int, Drawn[str]] = {}
+        self.tokens = 0
+
+    async def draw(self, n: int = 1, *, max_tokens: int | None = None, **_: Any) -> Samples:
+        """The first `n` samples, or their beginnings."""
+        begun = [_cut(each, max_tokens) for each in self._samples[:n]]
+        assert len(begun) == n, f"expected a hand of {n}, got {len(begun)}"
+        self._whole = {id(each): whole for each, whole in zip(begun, self._samples, strict=False)}
+        self.tokens += sum(len(each.sample.logprobs) for each in begun)
+        return begun
+
+    async def go_on(self, beginnings: Samples, **_: Any) -> Samples:
+        """Their rests."""
+        whole = [self._whole[id(each)] for each in beginnings]
+        for begun, each in zip(beginnings, whole, strict=True):
+            self.tokens += len(each.sample.logprobs) - len(begun.sample.logprobs)
+        return whole
+
+
+def _cut(drawn: Drawn[str], tokens: int | None) -> Drawn[str]:
+    sample = drawn.sample
+    if tokens is None or len(sample.logprobs) <= tokens:
+        return replace(drawn)
+    kept = sample.logprobs[:tokens]
+    text = "".join(each.token for each in kept)
+    return replace(
+        drawn, value=text, sample=replace(sample, text=text, logprobs=kept, finish_reason="length")
+    )
+
+
+async def run(strategy: Strategy, n: int, pool: Sequence[Samples], examples: Sequence[Example]) -> Run:
+    """Deal each item's samples into hands of `n`, and let `strategy` choose from each."""
+    right, tokens = np.zeros(len(pool)), np.zeros(len(pool))
+    for at, (samples, example) in enumerate(zip(pool, examples, strict=True)):
+        hands = [Hand(samples[first : first + n]) for first in range(0, SAMPLES - n + 1, n)]
+        chosen = [(await strategy(hand)).drawn.sample.text for hand in hands]
+        right[at] = mean(score(example.rule, text, example.expected, example.choices) for text in chosen)
+        tokens[at] = mean(hand.tokens for hand in hands)
+    return Run(right, tokens)
 
 
 def thinking(length: float, answers: int) -> tuple[int, int, int]:
@@ -78,22 +133,23 @@ def thinking(length: float, answers: int) -> tuple[int, int, int]:
     return n, prefix, max(1, min(keep, n - 1))
 
 
-def strategies(length: float, ranks: Mapping[str, Rank]) -> dict[str, dict[str, Strategy]]:
-    """Groups of strategies by name: at their own budgets, and at those of votes."""
+def strategies(length: float, ranks: Mapping[str, Rank]) -> dict[str, dict[str, tuple[Strategy, int]]]:
+    """Groups of strategies by name, each with how many samples it draws."""
     prefix = max(round(length / 3), 1)
-    own: dict[str, Strategy] = {
-        "vote 4": vote(4, said),
-        "vote 8": vote(8, said),
-        "vote 8, weighted": vote(8, said, weighted=True),
-        "best of 8, log-probability": best_of(8),
+    own: dict[str, tuple[Strategy, int]] = {
+        "vote 4": (vote(4, said), 4),
+        "vote 8": (vote(8, said), 8),
+        "vote 8, weighted": (vote(8, said, weighted=True), 8),
+        "best of 8, log-probability": (best_of(8), 8),
     }
-    own |= {name: think_at(8, prefix, 4, rank, key=said) for name, rank in ranks.items()}
+    own |= {name: (think_at(8, prefix, 4, rank, key=said), 8) for name, rank in ranks.items()}
     found = {"own": own}
     for answers in (4, 8):
         n, prefix, keep = thinking(length, answers)
         found[f"as vote {answers}"] = {
-            f"best of {answers}, log-probability": best_of(answers),
-            **{name: think_at(n, prefix, keep, rank, key=said) for name, rank in ranks.items()},
+            f"vote {answers}": (vote(answers, said), answers),
+            f"best of {answers}, log-probability": (best_of(answers), answers),
+            **{name: (think_at(n, prefix, keep, rank, key=said), n) for name, rank in ranks.items()},
         }
     return found
 
@@ -109,7 +165,7 @@ def row(name: str, found: Run, others: Mapping[str, Run], weights: Any) -> dict[
         told[f"over {other}"] = told_of(
             paired_interval(draws, mean_draws(against.right, weights), value=gain)
         )
-    return told | {"tokens_per_item": round(found.tokens.mean(), 1), "seconds": round(found.seconds, 1)}
+    return told | {"tokens_per_item": round(found.tokens.mean(), 1)}
 
 
 def told_of(found: Interval) -> list[float]:
@@ -128,6 +184,45 @@ def reader_of(config: Path, name: str) -> DeepThinking:
     return DeepThinking(folder, adapter=adapter, system=base.system)
 
 
+def remembered(rank: Rank) -> Rank:
+    """`rank`, which is asked once for each beginning."""
+    known: dict[tuple[Any, str], float] = {}
+
+    async def ranked(beginnings: Sequence[Drawn[Any]]) -> Sequence[float]:
+        missing = [each for each in beginnings if (each.asked[-1].content, each.sample.text) not in known]
+        ranks = await rank(missing) if missing else ()  # type: ignore[misc]
+        for each, found in zip(missing, ranks, strict=True):
+            known[each.asked[-1].content, each.sample.text] = found
+        return [known[each.asked[-1].content, each.sample.text] for each in beginnings]
+
+    return ranked
+
+
+async def sampled(
+    options: argparse.Namespace, examples: Sequence[Example]
+) -> tuple[Run, list[Samples], dict[str, float]]:
+    """The single answers, the samples of each item, and the seconds that both took."""
+    step = Step(model=options.model, max_tokens=options.max_tokens, name="solve")
+    single = replace(step, temperature=0)
+
+    async def alone(session: Session, example: Example) -> tuple[float, int]:
+        answer = await session.answer(single, example.prompt)
+        right = score(example.rule, answer.text, example.expected, example.choices)
+        return right, session.trace.spans()[-1].completion_tokens
+
+    async def draw(session: Session, example: Example) -> Samples:
+        return (await session.answer(replace(step, strategy=pooled), example.prompt)).value  # type: ignore[return-value]
+
+    async with Fleet.load(options.config) as fleet:
+        began = perf_counter()
+        pool = await fleet.map(draw, examples, at_once=options.at_once)
+        drawn = perf_counter()
+        told({"samples": len(pool) * SAMPLES, "seconds": drawn - began})
+        right, tokens = zip(*await fleet.map(alone, examples, at_once=options.at_once), strict=True)
+        seconds = {"samples": drawn - began, "single": perf_counter() - drawn}
+    return Run(np.array(right, float), np.array(tokens, float)), pool, seconds
+
+
 async def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Run it all."""
     every = [each for each in read_suite(options.suite, options.data) if each.task == options.suite]
@@ -135,32 +230,22 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
     weights = draw_weights(len(examples), DRAWS, seed=0)
     ranks: dict[str, Rank] = {
         "think_at, log-probability": likeliest,
-        "think_at, deep-thinking ratio": by_depth(reader_of(options.config, options.model)),
+        "think_at, deep-thinking ratio": remembered(by_depth(reader_of(options.config, options.model))),
         CONTROL: at_random(),
     }
-    step = Step(model=options.model, max_tokens=options.max_tokens, name="solve")
-    groups: dict[str, list[dict[str, Any]]] = {}
-    async with Fleet.load(options.config) as fleet:
-        greedy = Step(model=options.model, max_tokens=options.max_tokens, name="solve", temperature=0)
-        alone = await run(fleet, greedy, examples, options.at_once)
-        length = mean(alone.tokens)
-        runs: dict[str, Run] = {}
-        groups["single"] = [row("single, temperature 0", alone, {}, weights)]
-        told(groups["single"][0])
-        for group, named in strategies(length, ranks).items():
-            known = (group.removeprefix("as "), *(name for name in named if name.startswith("best")))
-            found = {name: runs[name] for name in known if name in runs}
-            for name, strategy in named.items():
-                if name in found:
-                    continue
-                asked = replace(step, strategy=strategy)
-                found[name] = await run(fleet, asked, examples, options.at_once)
-                told(row(name, found[name], {"single": alone}, weights))
-            runs = runs or found
-            groups[group] = [
-                row(name, each, {"single": alone, CONTROL: found[CONTROL]}, weights)
-                for name, each in found.items()
-            ]
+    alone, pool, seconds = await sampled(options, examples)
+    length = float(alone.tokens.mean())
+    groups = {"single": [row("single, temperature 0", alone, {}, weights)]}
+    told(groups["single"][0])
+    for group, named in strategies(length, ranks).items():
+        found: dict[str, Run] = {}
+        for name, (strategy, n) in named.items():
+            began = perf_counter()
+            found[name] = await run(strategy, n, pool, examples)
+            seconds[f"{group}: {name}"] = perf_counter() - began
+            told(row(name, found[name], {"single": alone}, weights))
+        others = {"single": alone, CONTROL: found[CONTROL]}
+        groups[group] = [row(name, each, others, weights) for name, each in found.items()]
     return {
         "hardware": hardware(),
         "command": " ".join(sys.argv),
@@ -170,6 +255,7 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
         "single_tokens": round(length, 2),
         "thinking": {f"as vote {n}": thinking(length, n) for n in (4, 8)},
         "groups": groups,
+        "seconds": {name: round(each, 1) for name, each in seconds.items()},
     }
 
 
@@ -185,7 +271,7 @@ def main() -> int:
     parser.add_argument("--suite", default="svamp")
     parser.add_argument("--model", default="numbers")
     parser.add_argument("--max-tokens", type=int, default=96)
-    parser.add_argument("--at-once", type=int, default=16)
+    parser.add_argument("--at-once", type=int, default=4)
     parser.add_argument("--data", type=Path, default=Path("../shared/data/tasks"))
     parser.add_argument("--config", type=Path, default=Path("router.yaml"))
     print(json.dumps(asyncio.run(measure(parser.parse_args())), indent=1, default=str))

@@ -79,6 +79,16 @@ def test_a_specialist_is_read_with_its_adapter(folder: Path, tmp_path: Path) -> 
     assert len(special.depths(ASKED, ["four"])[0]) == len(plain.depths(ASKED, ["four"])[0])
 
 
+@pytest.mark.parametrize("settled", [1e-4, 1e-3, 0.01, 0.5])
+@pytest.mark.parametrize("deep", [0.0, 0.5, 0.85, 1.0])
+def test_the_ratio_is_the_share_of_deep_depths(folder: Path, settled: float, deep: float) -> None:
+    reader = DeepThinking(folder, settled=settled, deep=deep)
+    answers = ["four of them", "", "none at all, said she"]
+    layers = reader._load()[1].config.num_hidden_layers
+    by_depth = [deep_share(each, layers, deep) for each in reader.depths(ASKED, answers)]
+    assert reader.ratios(ASKED, answers) == by_depth
+
+
 async def test_beginnings_are_ranked_by_it(folder: Path) -> None:
     reader = DeepThinking(folder, settled=1e-4)
     account = Account("tiny", ("tiny",), None, escalated=False, why="", usage=Usage(), cost_usd=0.0)

@@ -11,16 +11,17 @@ matrix once a layer (for SmolLM2-135M some six times the work of the pass itself
 
 import importlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from pinnace.models.completion import Message
 from pinnace.models.tokens import ChatTokenizer
 
+T = TypeVar("T")
 SETTLED = 0.5
 """Bits of divergence from the last layer's prediction within which a token has settled."""
 DEEP = 0.85
@@ -59,11 +60,20 @@ class DeepThinking:
 
     def ratios(self, messages: Sequence[Message], answers: Sequence[str]) -> list[float]:
         """The same of several answers, in their order; `messages` are read once for all of them."""
-        layers = self._load()[1].config.num_hidden_layers
-        return [deep_share(each, layers, self._deep) for each in self.depths(messages, answers)]
+        found = self._read(messages, answers, self._are_deep)
+        return [float(np.mean(each)) if each else 0.0 for each in found]
 
     def depths(self, messages: Sequence[Message], answers: Sequence[str]) -> list[list[int]]:
         """At which layer each token of each answer settles, from 1."""
+        return self._read(messages, answers, self._settling)
+
+    def _read(
+        self,
+        messages: Sequence[Message],
+        answers: Sequence[str],
+        told: Callable[[Any, Sequence[Any]], list[T]],
+    ) -> list[list[T]]:
+        """What `told` says of each token of each answer."""
         torch: Any = importlib.import_module("torch")
         tokenizer, model = self._load()
         said = [tokenizer.encode_now(answer) for answer in answers]
@@ -71,10 +81,10 @@ class DeepThinking:
             return [[] for _ in said]
         with torch.inference_mode():
             states = _states(model, tokenizer.render_now(messages, self._system), said)
-            depths: list[int] = []
+            found: list[T] = []
             for at in range(0, len(states[0]), TOKENS_AT_ONCE):
-                depths += self._settling(model, [state[at : at + TOKENS_AT_ONCE] for state in states])
-        left = iter(depths)
+                found += told(model, [state[at : at + TOKENS_AT_ONCE] for state in states])
+        left = iter(found)
         return [list(islice(left, len(tokens))) for tokens in said]
 
     def _settling(self, model: Any, states: Sequence[Any]) -> list[int]:
@@ -86,6 +96,18 @@ class DeepThinking:
             early = model.lm_head(model.model.norm(states[layer - 1])).float().softmax(-1)
             depths[divergence(early, last) <= self._settled] = layer
         return depths.tolist()
+
+    def _are_deep(self, model: Any, states: Sequence[Any]) -> list[bool]:
+        """Which of some tokens settle among the last layers; one is let go where it first settles below."""
+        torch: Any = importlib.import_module("torch")
+        last = model.lm_head(states[-1]).float().softmax(-1)
+        left = torch.arange(len(last))
+        for layer in range(first_deep(len(states), self._deep) - 1, 0, -1):
+            early = model.lm_head(model.model.norm(states[layer - 1][left])).float().softmax(-1)
+            left = left[divergence(early, last[left]) > self._settled]
+            if not len(left):
+                break
+        return [at in set(left.tolist()) for at in range(len(last))]
 
     def _load(self) -> tuple[ChatTokenizer, Any]:
         if self._loaded is None:
@@ -138,4 +160,9 @@ def deep_share(depths: Sequence[int], layers: int, deep: float = DEEP) -> float:
     """The share of tokens that settle at or after layer `deep * layers`, rounded up; 0 of none."""
     if not depths:
         return 0.0
-    return float(np.mean([depth >= math.ceil(deep * layers) for depth in depths]))
+    return float(np.mean([depth >= first_deep(layers, deep) for depth in depths]))
+
+
+def first_deep(layers: int, deep: float) -> int:
+    """The layer from which on settling is deep, from 1."""
+    return max(math.ceil(deep * layers), 1)
