@@ -62,8 +62,8 @@ def body_of(
     fields: dict[str, Any] = json.loads(openai_body.body_of(named, request, dialect.max_tokens_field))
     if not is_stream:
         del fields["stream"], fields["stream_options"]
-    if request.response_format is not None and (dialect.has_choice or not answer_choices(request)):
-        fields["response_format"] = request.response_format
+    if answer_choices(request) and dialect.has_choice:
+        fields[CHOICE_FIELD] = request.response_format
     if request.accept is not None and dialect.has_accept:
         check_accept(request.accept)
         fields["accept"] = request.accept

@@ -72,17 +72,17 @@ class Output(Generic[T]):
             if not (isinstance(value, dict) and KEY in value):
                 raise UnreadableError(f"expected an object with {KEY!r}, got {short_line(text)!r}")
             value = cast(dict[str, Any], value)[KEY]
-        try:
-            return self._adapter.validate_json(json.dumps(value))
-        except ValidationError as error:
-            raise UnreadableError(one_line(error)) from None
+        return self._validated(value)
 
     def _chosen(self, text: str) -> T:
         if text not in self.choices:
             expected = short_line(", ".join(map(repr, self.choices)))
             raise UnreadableError(f"expected one of {expected}, got {short_line(text)!r}")
+        return self._validated(text)
+
+    def _validated(self, value: object) -> T:
         try:
-            return self._adapter.validate_json(json.dumps(text))
+            return self._adapter.validate_json(json.dumps(value))
         except ValidationError as error:
             raise UnreadableError(one_line(error)) from None
 

@@ -90,24 +90,25 @@ class DeepThinking:
     def _settling(self, model: Any, states: Sequence[Any]) -> list[int]:
         """The depths of some tokens; `states` has (tokens, width) of each layer."""
         torch: Any = importlib.import_module("torch")
-        last = model.lm_head(states[-1]).float().softmax(-1)
+        last = _predicted(model, states[-1])
         depths = torch.full((len(last),), len(states))
         for layer in range(len(states) - 1, 0, -1):
-            early = model.lm_head(model.model.norm(states[layer - 1])).float().softmax(-1)
+            early = _predicted(model, model.model.norm(states[layer - 1]))
             depths[divergence(early, last) <= self._settled] = layer
         return depths.tolist()
 
     def _are_deep(self, model: Any, states: Sequence[Any]) -> list[bool]:
         """Which of some tokens settle among the last layers; one is let go where it first settles below."""
         torch: Any = importlib.import_module("torch")
-        last = model.lm_head(states[-1]).float().softmax(-1)
+        last = _predicted(model, states[-1])
         left = torch.arange(len(last))
         for layer in range(first_deep(len(states), self._deep) - 1, 0, -1):
-            early = model.lm_head(model.model.norm(states[layer - 1][left])).float().softmax(-1)
+            early = _predicted(model, model.model.norm(states[layer - 1][left]))
             left = left[divergence(early, last[left]) > self._settled]
             if not len(left):
                 break
-        return [at in set(left.tolist()) for at in range(len(last))]
+        deep = set(left.tolist())
+        return [at in deep for at in range(len(last))]
 
     def _load(self) -> tuple[ChatTokenizer, Any]:
         if self._loaded is None:
@@ -144,6 +145,11 @@ def _states(model: Any, asked: Sequence[int], said: Sequence[Sequence[int]]) -> 
         )
         for before, after in zip(prompt.hidden_states[1:], answers.hidden_states[1:], strict=True)
     ]
+
+
+def _predicted(model: Any, normed: Any) -> Any:
+    """The probabilities of the next token by normed states of (tokens, width)."""
+    return model.lm_head(normed).float().softmax(-1)
 
 
 def divergence(first: Any, second: Any) -> Any:
