@@ -152,7 +152,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="A pipeline, all at once and one at a time")
     parser.add_argument("--utterances", type=int, default=200)
     parser.add_argument("--alone", type=int, default=40)
-    parser.add_argument("--at-once", type=int, default=64)
+    parser.add_argument("--at-once", type=int, default=200)
     parser.add_argument("--data", type=Path, default=Path("../shared/data/tasks"))
     parser.add_argument("--config", type=Path, default=Path("router.yaml"))
     print(json.dumps(asyncio.run(measure(parser.parse_args())), indent=1, default=str))

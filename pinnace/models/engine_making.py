@@ -19,6 +19,13 @@ from pinnace.models.engine_tuning import EXTENSION
 STRUCTURED_BY = "guidance"
 """Who holds answers to grammars: it refuses what it does not know, where xgrammar lets it pass."""
 
+CPU_BLOCK = 32
+"""Tokens of a block of the KV cache on CPU, the fewest that vLLM's kernels take there.
+
+Only whole blocks are found again by another prompt: with vLLM's own 128, what most requests have in common,
+a system turn or a step's instructions and schema, would be computed anew for each (docs/log.md).
+"""
+
 
 def make_engine(member: VllmMember, folder: Path, slots: int = 0) -> Any:
     """Start an `AsyncLLM` on the weights in `folder`, with the settings that suit this machine.
@@ -43,6 +50,7 @@ def _make_engine(member: VllmMember, folder: Path, slots: int) -> Any:
         kv_cache_memory_bytes=member.engine.kv_cache_mib * 2**20,
         max_model_len=member.context_window,
         max_num_seqs=member.engine.max_sequences,
+        block_size=CPU_BLOCK if is_cpu else None,
         scheduling_policy="priority",
         generation_config="vllm",
         structured_outputs_config={"backend": STRUCTURED_BY},

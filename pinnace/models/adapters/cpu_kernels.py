@@ -2,8 +2,8 @@
 
 vLLM's (`vllm.lora.ops.torch_ops`) gather a whole adapter for every token, and give a request without one,
 whose index is -1, what the last slot adds. Here all adapters are multiplied at once and each row keeps its
-own (`pack`): two products for a layer, and none where nobody in the batch asked for an adapter. Imported
-inside of vLLM only, by `plugin`; knows neither adapters' names nor their files.
+own (`pack`): two products for a layer, of the rows that asked for an adapter, and none where nobody did.
+Imported inside of vLLM only, by `plugin`; knows neither adapters' names nor their files.
 """
 
 import importlib
@@ -14,6 +14,8 @@ from pinnace.models.adapters.pack import Pack, Packs
 _Stock: Any = importlib.import_module("vllm.lora.punica_wrapper.punica_cpu").PunicaWrapperCPU
 MOST_MASKS = 64
 """Layouts of columns whose masks are kept during a step: layers of one kind have the same."""
+FEWEST_SPARED = 8
+"""So many rows without an adapter are left out of the products; picking the others costs as much as fewer."""
 
 
 class Rows:
@@ -25,22 +27,36 @@ class Rows:
 
     def __init__(self, indices: Any, loaded: tuple[int, ...]) -> None:
         found = sorted(set(indices.tolist()))
-        self.indices = indices
         self.active = tuple(slot for slot in found if slot >= 0)
         self.slots = self.active if len(self.active) == 1 else loaded
-        self._is_uniform = len(found) == 1
+        asking = (indices >= 0).nonzero().squeeze(-1)
+        self.indices = indices
+        self._picked = asking if len(indices) - len(asking) >= FEWEST_SPARED else None
+        self._slot_of = indices if self._picked is None else indices[asking]
+        self._is_uniform = len(set(self._slot_of.tolist())) == 1
         self._masks: dict[tuple[int, ...], Any] = {}
 
+    def of(self, x: Any) -> Any:
+        """The rows of `x` (rows, columns) that are multiplied."""
+        return x if self._picked is None else x.index_select(0, self._picked)
+
     def keep_own(self, hidden: Any, pack: Pack) -> None:
-        """Set to nothing what belongs to another adapter than the row's, in `hidden` (rows, columns)."""
+        """Set to nothing in `hidden`, (picked rows, columns), what is not of the row's own adapter."""
         if self._is_uniform:
             return
         mask = self._masks.get(pack.layout)
         if mask is None:
-            mask = (self.indices.unsqueeze(-1) == pack.columns).to(hidden.dtype)
+            mask = (self._slot_of.unsqueeze(-1) == pack.columns).to(hidden.dtype)
             if len(self._masks) < MOST_MASKS:
                 self._masks[pack.layout] = mask
         hidden.mul_(mask)
+
+    def add(self, y: Any, added: Any) -> None:
+        """Add to `y` (rows, columns) what the picked rows were `added`."""
+        if self._picked is None:
+            y.add_(added)
+        else:
+            y.index_add_(0, self._picked, added.to(y.dtype))
 
 
 class DensePunica(_Stock):
@@ -95,12 +111,12 @@ class DensePunica(_Stock):
         pack = self._packs_of(a, b).of(rows.slots)
         if pack is None:
             return
-        hidden = pack.shrink(x.view(-1, x.shape[-1]).to(b[0].dtype))
+        hidden = pack.shrink(rows.of(x.view(-1, x.shape[-1])).to(b[0].dtype))
         rows.keep_own(hidden, pack)
         added = pack.expand(hidden if scale == 1.0 else hidden.mul_(scale))
         y = y.view(-1, y.shape[-1])
         common = min(y.shape[-1], added.shape[-1])  # the layer and its adapters may be padded differently
-        y[:, :common].add_(added[:, :common])
+        rows.add(y[:, :common], added[:, :common])
 
     def _packs_of(self, a: tuple[Any, ...], b: tuple[Any, ...]) -> Packs:
         """The packs of the layer that has `a` and `b`, the same tensors as long as it lives."""
