@@ -15,6 +15,7 @@ from pinnace.models.cpu_settings import (
     MALLOC,
     MOST_KERNELS,
     PRELOAD,
+    SPLIT,
     THREADS,
     bound_kernels,
     cpu_settings,
@@ -71,19 +72,19 @@ def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "physical_cores", lambda cpus: sorted(cpus)[:2])
 
 
-MEMORY = {MALLOC: HUGE_PAGES, KERNELS: MOST_KERNELS}
+ALWAYS = {MALLOC: HUGE_PAGES, KERNELS: MOST_KERNELS, SPLIT: "0"}
 INTEL = {"KMP_AFFINITY": "granularity=fine,explicit,proclist=[0,1]", "KMP_BLOCKTIME": "5", "KMP_TPAUSE": "0"}
 
 
 @pytest.mark.usefixtures("two_cores")
 def test_threads_are_bound_and_intels_openmp_comes_first(prefix: Path) -> None:
-    assert cpu_settings({}) == {PRELOAD: f"{prefix}/lib/libiomp5.so", THREADS: "2", **INTEL, **MEMORY}
+    assert cpu_settings({}) == {PRELOAD: f"{prefix}/lib/libiomp5.so", THREADS: "2", **INTEL, **ALWAYS}
 
 
 @pytest.mark.usefixtures("two_cores")
 def test_another_openmp_is_bound_in_openmps_own_way(prefix: Path) -> None:
     settings = cpu_settings({PRELOAD: "/opt/libgomp.so"})
-    assert settings == {THREADS: "2", "OMP_PLACES": "{0},{1}", "OMP_PROC_BIND": "true", **MEMORY}
+    assert settings == {THREADS: "2", "OMP_PLACES": "{0},{1}", "OMP_PROC_BIND": "true", **ALWAYS}
 
 
 def test_our_own_process_is_bounded_too_unless_the_user_has_done_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,10 +97,8 @@ def test_our_own_process_is_bounded_too_unless_the_user_has_done_it(monkeypatch:
 
 
 def test_what_the_user_has_set_stays(prefix: Path) -> None:
-    assert (
-        cpu_settings({BIND: "0-3", PRELOAD: "/opt/libgomp.so", MALLOC: "glibc.malloc.check=1", KERNELS: "8"})
-        == {}
-    )
+    own = {PRELOAD: "/opt/libgomp.so", MALLOC: "glibc.malloc.check=1", KERNELS: "8", SPLIT: "1"}
+    assert cpu_settings({BIND: "0-3", **own}) == {}
     assert THREADS not in cpu_settings({THREADS: "1"})
     assert "KMP_AFFINITY" not in cpu_settings({"KMP_AFFINITY": "none"})
 
@@ -120,7 +119,7 @@ def test_the_environment_is_as_it_was_when_the_engine_has_started(monkeypatch: p
 
 def test_another_preloaded_library_comes_first(prefix: Path) -> None:
     settings = cpu_settings({BIND: "0", PRELOAD: "/opt/libtcmalloc.so"})
-    assert settings == {PRELOAD: f"/opt/libtcmalloc.so:{prefix}/lib/libiomp5.so", **MEMORY}
+    assert settings == {PRELOAD: f"/opt/libtcmalloc.so:{prefix}/lib/libiomp5.so", **ALWAYS}
 
 
 def test_settings_that_are_made_are_not_made_again(prefix: Path) -> None:

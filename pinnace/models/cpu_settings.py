@@ -18,8 +18,10 @@ PRELOAD = "LD_PRELOAD"
 THREADS = "OMP_NUM_THREADS"
 MALLOC = "GLIBC_TUNABLES"
 KERNELS = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
+SPLIT = "VLLM_CPU_ATTN_SPLIT_KV"
+"""Whether a long context is split among threads, and the parts summed: by what else is in the batch."""
 SETTINGS = (
-    *(BIND, PRELOAD, THREADS, MALLOC, KERNELS),
+    *(BIND, PRELOAD, THREADS, MALLOC, KERNELS, SPLIT),
     *("OMP_PLACES", "OMP_PROC_BIND", "KMP_AFFINITY", "KMP_BLOCKTIME", "KMP_TPAUSE"),
 )
 """Every variable that is set here, and vLLM's own for the same."""
@@ -37,10 +39,11 @@ _TOPOLOGY = Path("/sys/devices/system/cpu")
 def cpu_settings(environ: Mapping[str, str]) -> dict[str, str]:
     """What to add to `environ` while the processes of a CPU engine are started.
 
-    Nothing but Intel's OpenMP and what bounds memory where the user has bound the threads in vLLM's way.
+    Nothing but Intel's OpenMP, what bounds memory and what keeps answers steady where the user has bound the
+    threads in vLLM's way.
     """
-    memory = {MALLOC: HUGE_PAGES, KERNELS: MOST_KERNELS}
-    settings = {name: value for name, value in memory.items() if name not in environ}
+    always = {MALLOC: HUGE_PAGES, KERNELS: MOST_KERNELS, SPLIT: "0"}
+    settings = {name: value for name, value in always.items() if name not in environ}
     preloaded = environ.get(PRELOAD, "")
     openmp = intel_openmp(Path(sys.prefix))
     if openmp is not None and "omp" not in preloaded:

@@ -16,6 +16,7 @@ from pinnace.models.engine_process import ProcessExtension
 from pinnace.models.engine_seeds import Rewindable
 from pinnace.models.flat_decoder import FlatDecoder
 from pinnace.models.flat_layers import UnlikeError
+from pinnace.models.steady_products import steady_layers
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,10 @@ class WorkerExtension(ProcessExtension):
         sampler = self.model_runner.sampler
         sampler.compute_logprobs = kept
         sampler.gather_logprobs = gather_logprobs
+
+    def steady_products(self) -> None:
+        """Have a row's products be the same whatever is beside it; before what takes them over."""
+        steady_layers(self.model_runner.model)
 
     def multiply_adapters(self, is_dense: bool = True) -> None:
         """Have what adapters add computed by our products, or by vLLM's own."""
@@ -132,6 +137,7 @@ async def quicken(engine: Any, *, is_flat: bool = True) -> None:
 
     :param is_flat: whether small steps take the flat decoder, where the model is one that it knows.
     """
+    await engine.collective_rpc("steady_products")
     if engine.vllm_config.lora_config is not None:
         await engine.collective_rpc("multiply_adapters")
     if is_flat:

@@ -10,6 +10,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from pinnace.models.steady_products import Linear, SteadyProduct, made_up
+
 
 class UnlikeError(Exception):
     """A model that the flat decoder does not know."""
@@ -112,14 +114,32 @@ def product_of(linear: Any) -> Callable[[Any, Any], None]:
         return _with_adapters(linear)
     demand(type(linear.quant_method).__name__ == "UnquantizedLinearMethod", "quantized weights")
     demand(linear.bias is None, "a bias")
+    if isinstance(linear.cpu_linear, SteadyProduct):
+        return _made_up(_kernel_of(linear.cpu_linear.linear), linear.cpu_linear.fewest)
+    return _kernel_of(linear.cpu_linear)
+
+
+def _kernel_of(linear: Linear) -> Callable[[Any, Any], None]:
     torch: Any = importlib.import_module("torch")
-    packed = inspect.getclosurevars(linear.cpu_linear).nonlocals
+    packed = inspect.getclosurevars(linear).nonlocals
     if "handler" in packed:
         onednn, weights = torch.ops._C.onednn_mm.default, packed["handler"].handler_tensor
         return lambda out, x: onednn(out, x, None, weights)
     demand("packed_weight" in packed, "another kernel for products")
     sgl, weights = torch.ops._C.weight_packed_linear.default, packed["packed_weight"]
     return lambda out, x: sgl(out, x, weights, None, True)
+
+
+def _made_up(kernel: Callable[[Any, Any], None], fewest: int) -> Callable[[Any, Any], None]:
+    def product(out: Any, x: Any) -> None:
+        if len(x) >= fewest:
+            kernel(out, x)
+            return
+        wide = out.new_empty(fewest, out.shape[-1])
+        kernel(wide, made_up(x, fewest))
+        out.copy_(wide[: len(x)])
+
+    return product
 
 
 def _with_adapters(linear: Any) -> Callable[[Any, Any], None]:

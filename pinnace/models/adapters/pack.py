@@ -10,6 +10,8 @@ import importlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from pinnace.models.steady_products import steady
+
 NOBODY = -2
 """The slot of columns that only fill up a tile; no row has it."""
 TILE = 32
@@ -72,7 +74,8 @@ def product(weight: Any) -> Callable[[Any], Any]:
     layer: Any = torch.nn.Module()
     layer.weight = torch.nn.Parameter(weight.contiguous(), requires_grad=False)
     layers.dispatch_cpu_unquantized_gemm(layer, remove_weight=True)
-    linear, kept = layer.cpu_linear, layer.weight
+    kept = layer.weight
+    linear = steady(layer.cpu_linear, kept, tuple(weight.shape), weight.dtype)
     return lambda x: linear(x, kept, None)
 
 
