@@ -8,7 +8,7 @@ from vllm.lora.layers import LoRAMapping
 
 from pinnace.models.adapters.cpu_kernels import DensePunica
 
-SLOTS, RANK, INPUTS, WIDTHS = 4, 8, 64, (96, 32)
+SLOTS, RANK, INPUTS, WIDTHS = 4, 7, 64, (96, 32)
 NUMBERS: list[int | None] = [11, 12, None, 14]
 """Which adapter each slot holds; one is free."""
 BATCHES = (

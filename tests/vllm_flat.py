@@ -30,6 +30,7 @@ def main(folder: Path) -> None:
     from vllm import LLM, SamplingParams
 
     from pinnace.models.flat_decoder import FlatDecoder
+    from pinnace.models.steady_products import steady_layers
 
     engine: Any = LLM(
         model=str(folder),
@@ -46,6 +47,7 @@ def main(folder: Path) -> None:
     runner: Any = engine.llm_engine.engine_core.engine_core.model_executor.driver_worker.worker.model_runner
     model: Any = runner.model.model
     params = SamplingParams(**FREE)
+    steady_layers(runner.model)
     own = answers(engine, params)
     right, wrong = FlatDecoder(runner), FlatDecoder(runner)
     model.forward = right

@@ -3,7 +3,8 @@
 Worth 1.5x together (docs/log.md): compute threads bound to every physical core that we may use, where
 vLLM's own choice leaves one for its front end; Intel's OpenMP in place of GNU's; and the model in the
 engine's own process, where vLLM would put it in one more and wait for it busily, on a core that the
-compute threads need. What the user has set stays.
+compute threads need. One setting is not for speed: attention is not split, so that an answer does not hang on
+what else is in its batch. What the user has set stays.
 """
 
 import os

@@ -1,9 +1,9 @@
-"""What we make quicker in a vLLM engine on CPU: small steps, and the likeliest tokens of every step.
+"""What we change in a vLLM engine on CPU: small steps and the likeliest tokens are quicker, products steady.
 
 Every judged answer needs log-probabilities, and stock vLLM slows a loaded CPU engine by a twentieth for
 them (docs/log.md); and small steps are mostly dispatch. Both ends are helped here: the engine's process,
 through vLLM's worker extension, and ours, where each token's text is asked for again and again. Neither
-changes an answer.
+changes an answer; steady products (`steady_products`) make it the same alone and in a batch.
 """
 
 import importlib
@@ -137,7 +137,8 @@ async def quicken(engine: Any, *, is_flat: bool = True) -> None:
 
     :param is_flat: whether small steps take the flat decoder, where the model is one that it knows.
     """
-    await engine.collective_rpc("steady_products")
+    if engine.vllm_config.model_config.enforce_eager:  # a compiled model has its products in its graph
+        await engine.collective_rpc("steady_products")
     if engine.vllm_config.lora_config is not None:
         await engine.collective_rpc("multiply_adapters")
     if is_flat:

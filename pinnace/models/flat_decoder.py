@@ -32,7 +32,7 @@ class FlatDecoder:
             self._model = known_model(runner)
             self._layers = [layer_of(layer) for layer in self._model.layers]
             self._constants = Constants(self._model)
-        except (AttributeError, KeyError, IndexError, ImportError) as error:
+        except (AttributeError, KeyError, IndexError, ImportError, TypeError) as error:
             raise UnlikeError(f"this vLLM has other insides: {error}") from error
         self._own: Callable[..., Any] = self._model.forward
         self._context: Callable[[], Any] = importlib.import_module("vllm.forward_context").get_forward_context

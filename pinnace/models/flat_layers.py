@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from pinnace.models.steady_products import Linear, SteadyProduct, made_up
+from pinnace.models.steady_products import Linear, SteadyProduct, filled_up
 
 
 class UnlikeError(Exception):
@@ -115,7 +115,7 @@ def product_of(linear: Any) -> Callable[[Any, Any], None]:
     demand(type(linear.quant_method).__name__ == "UnquantizedLinearMethod", "quantized weights")
     demand(linear.bias is None, "a bias")
     if isinstance(linear.cpu_linear, SteadyProduct):
-        return _made_up(_kernel_of(linear.cpu_linear.linear), linear.cpu_linear.fewest)
+        return _filled_up(_kernel_of(linear.cpu_linear.linear), linear.cpu_linear.fewest)
     return _kernel_of(linear.cpu_linear)
 
 
@@ -130,13 +130,13 @@ def _kernel_of(linear: Linear) -> Callable[[Any, Any], None]:
     return lambda out, x: sgl(out, x, weights, None, True)
 
 
-def _made_up(kernel: Callable[[Any, Any], None], fewest: int) -> Callable[[Any, Any], None]:
+def _filled_up(kernel: Callable[[Any, Any], None], fewest: int) -> Callable[[Any, Any], None]:
     def product(out: Any, x: Any) -> None:
         if len(x) >= fewest:
             kernel(out, x)
             return
         wide = out.new_empty(fewest, out.shape[-1])
-        kernel(wide, made_up(x, fewest))
+        kernel(wide, filled_up(x, fewest))
         out.copy_(wide[: len(x)])
 
     return product

@@ -15,7 +15,7 @@ _Stock: Any = importlib.import_module("vllm.lora.punica_wrapper.punica_cpu").Pun
 MOST_MASKS = 64
 """Layouts of columns whose masks are kept during a step: layers of one kind have the same."""
 FEWEST_SPARED = 8
-"""So many rows without an adapter are left out of the products; picking the others costs as much as fewer."""
+"""From so many rows without an adapter on these are left out; with fewer, picking costs what it saves."""
 
 
 class Rows:
