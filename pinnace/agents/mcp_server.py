@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias, cast
 
-from pinnace.agents.short_line import short_line
+from pinnace.agents.short_line import error_line, first_error, short_line
 from pinnace.agents.tool_schema import LONGEST_DESCRIPTION
 from pinnace.agents.tools import MOST_BYTES, TIMEOUT_S, Tool
 from pinnace.config import Limits
@@ -99,7 +99,9 @@ def _unreached(server: Server, keeper: "asyncio.Task[None]", timeout_s: float) -
     error = keeper.exception() if keeper.done() else None
     if error is None:
         return AgentError(f"{expected} within {timeout_s:g} s, got none")
-    return error if isinstance(error, AgentError) else AgentError(f"{expected}, got {_first(error)}")
+    if isinstance(error, AgentError):
+        return error
+    return AgentError(f"{expected}, got {error_line(first_error(error))}")
 
 
 def _client(server: Server, timeout_s: float) -> Any:
@@ -203,10 +205,3 @@ def _told(server: Server) -> str:
     if isinstance(server, str):
         return repr(_SECRET.sub("//", server.partition("?")[0])[:200])
     return repr(cast(list[str], server)[:1]) if isinstance(server, list) else type(server).__name__
-
-
-def _first(error: BaseException) -> str:
-    """What went wrong first, where several did at once."""
-    while isinstance(error, BaseExceptionGroup):
-        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
-    return f"{type(error).__name__}: {short_line(str(error))}"

@@ -18,7 +18,8 @@ from pinnace.agents.calling import Caller
 from pinnace.agents.limits import Limits
 from pinnace.agents.line import AUTO, Line
 from pinnace.agents.reply import Member
-from pinnace.agents.spanned import spanned, told_of
+from pinnace.agents.short_line import error_line
+from pinnace.agents.spanned import spanned
 from pinnace.agents.step import Input, Step
 from pinnace.agents.strategy import Choice, single
 from pinnace.agents.trace import Trace
@@ -57,7 +58,7 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.cancel()
-        self._span.end(error=None if error is None else told_of(error))
+        self._span.end(error=None if error is None else error_line(error))
 
     @property
     def spent(self) -> Spent:

@@ -4,6 +4,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Unpack
 
+from pinnace.agents.short_line import error_line
 from pinnace.agents.trace import Found, Kind, OpenSpan, Trace
 
 
@@ -19,11 +20,6 @@ def spanned(
     try:
         yield span
     except BaseException as error:
-        span.end(**(known | Found(error=told_of(error))))
+        span.end(**(known | Found(error=error_line(error))))
         raise
     span.end()
-
-
-def told_of(error: BaseException) -> str:
-    """What went wrong, in a line."""
-    return f"{type(error).__name__}: {error}"

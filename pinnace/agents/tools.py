@@ -18,7 +18,7 @@ from typing import Any, TypeAlias, cast, overload
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, to_json
 
-from pinnace.agents.short_line import short_line
+from pinnace.agents.short_line import error_line, short_line
 from pinnace.agents.tool_schema import schema_of
 from pinnace.errors import StepError, ToolArgumentsError, ToolFailedError, ToolTimeoutError
 
@@ -92,7 +92,7 @@ class Tool:
         except ValidationError as error:
             raise ToolArgumentsError(self.name, _faults(error)) from error
         except Exception as error:
-            raise self._failed(f"a check of its arguments raised {_said(error)}") from error
+            raise self._failed(f"a check of its arguments raised {error_line(error)}") from error
 
     async def _in_loop(self, given: Mapping[str, Any]) -> str:
         task = asyncio.get_running_loop().create_task(self._awaited(given))
@@ -114,7 +114,7 @@ class Tool:
         try:
             result = await cast(Awaitable[object], self._run(**given))
         except (Exception, SystemExit) as error:
-            raise self._failed(f"it raised {_said(error)}") from error
+            raise self._failed(f"it raised {error_line(error)}") from error
         return self._text(result)
 
     async def _in_thread(self, given: Mapping[str, Any]) -> str:
@@ -139,7 +139,7 @@ class Tool:
         try:
             (thread := _Worker(target=run, name=f"pinnace-tool-{self.name}", daemon=True)).start()
         except RuntimeError as error:
-            raise self._failed(f"no thread could be had for it ({_said(error)})") from error
+            raise self._failed(f"no thread could be had for it ({error_line(error)})") from error
         return thread
 
     def _end(self, given: Mapping[str, Any], ended: _Ended) -> None:
@@ -154,7 +154,7 @@ class Tool:
         try:
             result = self._run(**given)
         except (Exception, SystemExit, asyncio.CancelledError) as error:
-            raise self._failed(f"it raised {_said(error)}") from error
+            raise self._failed(f"it raised {error_line(error)}") from error
         return self._text(result)
 
     def _failed(self, told: str) -> ToolFailedError:
@@ -169,7 +169,7 @@ class Tool:
         try:
             full = result.encode() if isinstance(result, str) else to_json(result, inf_nan_mode="strings")
         except Exception as error:
-            told = f"its result, a {type(result).__name__}, is no text and no JSON ({_said(error)})"
+            told = f"its result, a {type(result).__name__}, is no text and no JSON ({error_line(error)})"
             raise self._failed(f"{told}: return str, or what pydantic can write") from error
         return self._cut(full)
 
@@ -228,13 +228,6 @@ def _faults(error: ValidationError) -> str:
 
 def _fault(fault: ErrorDetails) -> str:
     return short_line(f"{'.'.join(map(str, fault['loc'])) or 'arguments'}: {fault['msg']}")
-
-
-def _said(error: BaseException) -> str:
-    said = ""
-    with suppress(Exception):  # its own __str__ may raise
-        said = short_line(str(error))
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
 def _forget(task: asyncio.Task[str]) -> None:

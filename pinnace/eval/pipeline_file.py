@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
+from pinnace.agents.short_line import error_line, first_error
 from pinnace.errors import (
     AgentError,
     ConfigError,
@@ -67,7 +68,7 @@ class PipelineFile:
         """What went wrong in one line, and on which line of the file."""
         frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(self.path)]
         where = f" (line {frames[-1].lineno})" if frames else ""
-        return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}{where}"
+        return f"{error_line(error)}{where}"
 
 
 class Made:
@@ -90,7 +91,7 @@ class Made:
         try:
             said = await self._call(session, prompt)
         except Exception as error:
-            return "", self._fault(_first(error))
+            return "", self._fault(first_error(error))
         if not isinstance(said, str):
             raise StepError(f"{self.file}: expected it to return text, got {said!r:.80}")
         self._has_answered = True
@@ -138,7 +139,7 @@ def _imported(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
-        raise ConfigError(f"{path}: cannot be imported: {type(error).__name__}: {error}") from error
+        raise ConfigError(f"{path}: cannot be imported: {error_line(error)}") from error
     return module
 
 
@@ -160,13 +161,6 @@ def _complaint(found: Callable[..., Any], *given: object, **words: object) -> st
     except (TypeError, ValueError) as error:
         return str(error)
     return None
-
-
-def _first(error: BaseException) -> BaseException:
-    """What a group began with."""
-    if not isinstance(error, BaseExceptionGroup):
-        return error
-    return _first(cast("BaseExceptionGroup[BaseException]", error).exceptions[0])
 
 
 def _told(words: Mapping[str, str]) -> str:
