@@ -1,23 +1,17 @@
 """Sessions on the scripted fleet: what steps give, when they climb, what they may spend, how they end."""
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import BaseModel
+from session_fixtures import BAD, GOOD, TICKET, Ticket, until, weather
 
-from pinnace.agents.answer import Escalated, Final, Text, ToolCalled
-from pinnace.agents.best_of import best_of
 from pinnace.agents.limits import Limits
-from pinnace.agents.planning import plan_and_solve
 from pinnace.agents.reply import Member
 from pinnace.agents.scripted_fleet import LARGE, SMALL, Say, ScriptedFleet
 from pinnace.agents.session import Session
 from pinnace.agents.step import Step
-from pinnace.agents.thinking import think_at
 from pinnace.agents.voting import vote
 from pinnace.errors import (
     AgentError,
@@ -28,34 +22,6 @@ from pinnace.errors import (
     StepError,
     ToolFailedError,
 )
-from pinnace.models.completion import is_begun
-
-
-class Ticket(BaseModel):
-    """What a customer wants."""
-
-    subject: str
-    urgency: int = Field(ge=1, le=5)
-
-
-class Mood(StrEnum):
-    """How they are."""
-
-    CALM = "calm"
-    CROSS = "cross"
-
-
-TICKET = Step("Read the ticket.", output=Ticket, name="read")
-GOOD = '{"subject": "a lost card", "urgency": 4}'
-BAD = '{"subject": "a lost card", "urgency": 9}'
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    for _ in range(1000):
-        if holds():
-            return
-        await asyncio.sleep(0.001)
-    raise AssertionError("it never came to be")
 
 
 async def test_text_is_given_as_it_is_said() -> None:
@@ -84,63 +50,6 @@ async def test_a_type_that_is_no_object_is_wrapped_and_unwrapped() -> None:
     fleet = ScriptedFleet(Say('{"answer": [1, 2]}'))
     async with fleet.session() as run:
         assert await run.ask(Step("List them.", output=list[int]), "one, two") == [1, 2]
-
-
-@pytest.mark.parametrize("kind", [Mood, Literal["calm", "cross"]])
-async def test_one_of_some_texts_is_asked_for_as_bare_text(kind: Any) -> None:
-    """So that a specialist that answers in labels can give it."""
-    fleet = ScriptedFleet(Say(" cross\n"))
-    async with fleet.session() as run:
-        assert await run.ask(Step("Calm or cross?", output=kind), "Hurry up!") == "cross"
-    (request,) = fleet.requests
-    assert request.response_format == {"type": "choice", "choices": ["calm", "cross"]}
-    assert [m.content for m in request.messages] == ["Calm or cross?", "Hurry up!"]
-
-
-@pytest.mark.parametrize("kind", [Literal[b"a", b"b"], Annotated[Literal["a"], AfterValidator(int)]])
-def test_a_type_that_does_not_read_its_own_texts_is_refused(kind: Any) -> None:
-    with pytest.raises(StepError, match=r"does not read 'a', which it lists"):
-        Step("Choose.", output=kind)
-
-
-async def test_one_text_alone_is_a_choice_as_well() -> None:
-    fleet = ScriptedFleet(Say("done"))
-    async with fleet.session() as run:
-        assert await run.ask(Step("Say done.", output=Literal["done"]), "?") == "done"  # type: ignore[arg-type]
-    assert (fleet.requests[0].response_format or {})["choices"] == ["done"]
-
-
-async def test_choices_are_no_part_of_the_prompt() -> None:
-    labels: Any = Literal[tuple(f"label number {n}" for n in range(300))]  # type: ignore[valid-type]
-    fleet = ScriptedFleet(Say("label number 3"))
-    async with fleet.session(Limits(tokens=1000)) as run:
-        assert await run.ask(Step(output=labels, max_tokens=20), "Which?") == "label number 3"
-
-
-async def test_a_text_that_is_none_of_them_climbs() -> None:
-    fleet = ScriptedFleet(Say("It is cross."), Say("cross", model=LARGE.name))
-    async with fleet.session() as run:
-        answer = await run.answer(Step("Calm or cross?", output=Mood), "Hurry up!")
-    assert (answer.value, answer.rungs) == (Mood.CROSS, 2)
-    (first, _) = (span for span in run.trace.spans() if span.kind == "call")
-    assert "expected one of 'calm', 'cross', got 'It is cross.'" in first.note
-
-
-async def test_a_choice_is_told_whole_when_it_streams() -> None:
-    """It may still climb, and text is never taken back."""
-    fleet = ScriptedFleet(Say("It is cross."), Say("cross", model=LARGE.name))
-    async with fleet.session() as run:
-        said = [event async for event in run.stream(Step("Calm or cross?", output=Mood), "Hurry up!")]
-    assert [each.text for each in said if isinstance(each, Text)] == ["cross"]
-
-
-@pytest.mark.parametrize(
-    "kind",
-    [Literal[1, 2], Literal["a", 1], Literal["two\nlines", "b"], Literal[" a", "b"], Literal["x" * 300, "b"]],
-)
-async def test_other_choices_are_json(kind: Any) -> None:
-    format_ = Step("Choose.", output=kind).reads.response_format() or {}
-    assert format_["type"] == "json_schema"
 
 
 async def test_an_answer_of_the_wrong_type_climbs_and_is_not_asked_for_again() -> None:
@@ -172,14 +81,6 @@ async def test_a_model_that_is_named_never_climbs() -> None:
     assert fleet.models == [SMALL.name]
 
 
-async def test_a_vote_below_the_bar_climbs() -> None:
-    fleet = ScriptedFleet(Say(["4", "5", "6", "4"]), Say(["5", "5", "5", "4"], model=LARGE.name))
-    step = Step("Add.", strategy=vote(4), accept=0.6, name="add")
-    async with fleet.session() as run:
-        answer = await run.answer(step, "2 + 3")
-    assert (answer.value, answer.confidence, answer.rungs) == ("5", 0.75, 2)
-
-
 async def test_where_the_large_model_fails_the_doubted_answer_is_given() -> None:
     broken = Say(model=LARGE.name, fault=BackendUnavailableError("it is down"))
     fleet = ScriptedFleet(Say(["4", "5", "6", "4"]), broken)
@@ -187,40 +88,6 @@ async def test_where_the_large_model_fails_the_doubted_answer_is_given() -> None
         answer = await run.answer(Step("Add.", strategy=vote(4), accept=0.9), "2 + 3")
     assert (answer.value, answer.confidence) == ("4", 0.5)
     assert answer.why == "not climbed: it is down"
-
-
-async def test_votes_count_what_the_key_says_and_go_out_as_one_request() -> None:
-    fleet = ScriptedFleet(Say(["It is 4.", "4", "Five", "4!"]))
-    step = Step("Add.", strategy=vote(4, key=lambda text: "4" in text))
-    async with fleet.session() as run:
-        assert await run.ask(step, "2 + 2") == "It is 4."
-    assert [request.n for request in fleet.requests] == [4]
-
-
-async def test_answers_of_the_wrong_type_are_no_votes() -> None:
-    fleet = ScriptedFleet(Say([BAD, GOOD, "nothing", BAD]))
-    async with fleet.session() as run:
-        answer = await run.answer(Step("Read.", output=Ticket, strategy=vote(4)), "I lost my card!")
-    assert (answer.value.urgency, answer.confidence) == (4, 0.25)
-
-
-async def test_best_of_takes_the_highest_score() -> None:
-    fleet = ScriptedFleet(Say(["aa", "a", "aaaa"]), Say(["aa", "a", "aaaa"]))
-
-    async def length(drawn: object) -> float:
-        return len(str(getattr(drawn, "value", "")))
-
-    async with fleet.session() as run:
-        assert await run.ask(Step(strategy=best_of(3, length)), "say a") == "aaaa"
-        assert await run.ask(Step(strategy=best_of(3, lambda drawn: -len(drawn.value))), "say a") == "a"
-
-
-async def weather(city: str) -> str:
-    """The weather of a city.
-
-    :param city: its name.
-    """
-    return f"rain in {city}"
 
 
 def breaks(city: str) -> str:
@@ -376,127 +243,6 @@ async def test_a_script_that_is_not_used_up_fails_its_test() -> None:
         await run.ask(Step(), "?")
         with pytest.raises(AssertionError, match="no line"):
             await run.ask(Step(), "?")
-
-
-async def events_of(run: Session, step: Step[str], text: str) -> list[object]:
-    return [event async for event in run.stream(step, text)]
-
-
-async def test_free_text_is_streamed_as_it_is_written() -> None:
-    fleet = ScriptedFleet(Say("It is Paris."))
-    async with fleet.session() as run:
-        *pieces, final = await events_of(run, Step(), "The capital?")
-    assert [piece.text for piece in pieces if isinstance(piece, Text)] == ["It", " is", " Paris."]
-    assert isinstance(final, Final)
-    assert final.answer.value == "It is Paris."
-
-
-async def test_text_that_could_be_taken_back_comes_once_it_is_settled() -> None:
-    fleet = ScriptedFleet(Say(BAD), Say(GOOD, model=LARGE.name))
-    async with fleet.session() as run:
-        climbed, text, final = [event async for event in run.stream(TICKET, "I lost my card!")]
-    assert isinstance(climbed, Escalated)
-    assert climbed.model == LARGE.name
-    assert text == Text(GOOD)
-    assert isinstance(final, Final)
-    assert final.answer.value.urgency == 4
-
-
-async def test_tool_calls_are_told() -> None:
-    fleet = ScriptedFleet(Say(calls={"weather": '{"city": "Oslo"}'}), Say("It rains."))
-    async with fleet.session() as run:
-        first, *_, last = await events_of(run, Step("Tell.", tools=[weather]), "Oslo?")
-    assert first == ToolCalled("weather", '{"city": "Oslo"}')
-    assert isinstance(last, Final)
-
-
-async def test_a_stream_that_is_left_aborts_its_call() -> None:
-    fleet = ScriptedFleet(Say("late", seconds=60))
-    async with fleet.session() as run:
-        stream = run.stream(Step(), "?")
-        asked = asyncio.create_task(anext(stream))
-        await until(lambda: fleet.running == 1)
-        asked.cancel()
-        await asyncio.gather(asked, return_exceptions=True)
-        await stream.aclose()
-        assert (fleet.running, fleet.aborted) == (0, 1)
-
-
-async def test_a_stream_raises_what_went_wrong() -> None:
-    fleet = ScriptedFleet(Say(fault=BackendUnavailableError("down")))
-    async with fleet.session() as run:
-        with pytest.raises(BackendUnavailableError):
-            await events_of(run, Step(), "?")
-
-
-async def test_plan_and_solve_asks_the_questions_side_by_side() -> None:
-    fleet = ScriptedFleet(
-        Say('{"answer": ["How old is he?", "Where is he?", "Why?"]}', when="Tell me"),
-        Say("Nine.", when="How old", seconds=0.05),
-        Say("Here.", when="Where", seconds=0.05),
-        Say("A nine year old who is here.", when="A: Here."),
-    )
-    pipeline = plan_and_solve(
-        Step("Plan.", output=list[str], name="plan"), Step("Solve."), Step("Write."), most=2
-    )
-    async with fleet.session() as run:
-        assert await pipeline(run, "Tell me of him.") == "A nine year old who is here."
-    assert (
-        fleet.requests[-1].text()
-        == "Tell me of him.\n\nQ: How old is he?\nA: Nine.\n\nQ: Where is he?\nA: Here."
-    )
-    solving = [span for span in run.trace.spans() if span.kind == "call"][1:3]
-    assert solving[1].began < solving[0].began + solving[0].seconds
-    fleet.assert_done()
-
-
-def test_a_planner_that_gives_no_list_is_refused() -> None:
-    with pytest.raises(StepError, match=r"output=list\[str\]"):
-        plan_and_solve(Step("Plan."), Step(), Step())  # type: ignore[arg-type]
-
-
-async def test_the_better_beginnings_are_finished_and_vote() -> None:
-    fleet = ScriptedFleet(
-        Say(["a b", "c d", "e f", "g h"], cut=True),
-        Say(" so 4", when="c d"),
-        Say(" so 4", when="g h"),
-        Say(" so 5", when="e f"),
-    )
-
-    def promising(beginnings: object) -> list[float]:
-        return [0, 3, 1, 2]
-
-    step = Step("Think.", strategy=think_at(4, 2, 3, promising, key=lambda text: text[-1]))
-    async with fleet.session() as run:
-        answer = await run.answer(step, "2 + 2")
-    assert answer.value == "c d so 4"
-    assert answer.confidence == pytest.approx(2 / 3)
-    assert [request.n for request in fleet.requests] == [4, 1, 1, 1]
-    assert fleet.requests[0].max_tokens == 2
-    assert {request.messages[-1].content for request in fleet.requests[1:]} == {"c d", "e f", "g h"}
-    assert all(is_begun(request.messages) for request in fleet.requests[1:])
-    assert fleet.models == ["auto", SMALL.name, SMALL.name, SMALL.name]
-    fleet.assert_done()
-
-
-async def test_an_answer_that_ended_early_is_not_gone_on_with() -> None:
-    fleet = ScriptedFleet(Say(["4.", "4.", "5."]))
-    async with fleet.session() as run:
-        assert await run.ask(Step(strategy=think_at(3, 8, 2)), "2 + 2") == "4."
-    fleet.assert_done()
-
-
-@pytest.mark.parametrize("sizes", [(4, 8, 4), (4, 8, 0), (4, 0, 2)])
-def test_thinking_that_keeps_all_or_none_is_refused(sizes: tuple[int, int, int]) -> None:
-    with pytest.raises(StepError, match="keep < n"):
-        think_at(*sizes)
-
-
-async def test_only_free_text_can_be_gone_on_with() -> None:
-    fleet = ScriptedFleet(Say(["a", "b", "c"], cut=True))
-    async with fleet.session() as run:
-        with pytest.raises(StepError, match="only free text"):
-            await run.ask(Step("Read.", output=Ticket, strategy=think_at(3, 1, 2)), "?")
 
 
 def test_the_type_of_a_step_may_be_written_out() -> None:

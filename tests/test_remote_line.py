@@ -1,110 +1,23 @@
-"""The line over HTTP to servers of all kinds: those that are no Pinnace, are full, break, or lie."""
+"""The line over HTTP to servers of all kinds: what is asked, and what is read."""
 
-import asyncio
 import json
 import time
-import traceback
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from openai_fixtures import KEY, PAGE
-from real_server import free_port
-from router_fixtures import failure_of
-from stand_in_remote import (
-    DONE,
-    Answer,
-    Line,
-    StandIn,
-    answering,
-    choice,
-    event,
-    hang,
-    in_turn,
-    logprobs,
-    pause,
-    refusing,
-    reset,
-    stand_in_remote,
-    words,
-)
+from openai_fixtures import KEY
+from remote_line_fixtures import AS, ASK, envelope, error_on, line_through, line_to, whole
+from stand_in_remote import DONE, answering, event, hang, logprobs, pause, refusing, words
 
-from pinnace.agents import remote_line
-from pinnace.agents.chat_wire import Reading, members_of, settled_of
+from pinnace.agents.chat_wire import members_of, settled_of
 from pinnace.agents.gathering import Gathering, reply_of
 from pinnace.agents.remote_line import RemoteLine
 from pinnace.agents.reply import Account, Call, Member, Settled
-from pinnace.errors import (
-    BackendError,
-    BackendFullError,
-    BackendTimeoutError,
-    BackendUnavailableError,
-    ConfigError,
-    ContextTooLongError,
-    DeadlineExceededError,
-    PinnaceError,
-    RequestError,
-    UnknownModelError,
-)
-from pinnace.models.completion import Delta, Message, Request, Usage
-
-ASK = Request((Message("user", "What is the capital of France?"),))
-
-
-def whole(*texts: str, **fields: Any) -> bytes:
-    """A whole answer of a server that is no Pinnace."""
-    choices = [
-        {"index": i, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-        for i, text in enumerate(texts)
-    ]
-    usage = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}
-    return json.dumps({"model": "gpt-x", "choices": choices, "usage": usage, **fields}).encode()
-
-
-def envelope(code: Any = None, param: Any = None, message: str = "no") -> bytes:
-    return json.dumps({"error": {"message": message, "type": "x", "param": param, "code": code}}).encode()
-
-
-@asynccontextmanager
-async def line_to(
-    *said: bytes | Answer, timeout_s: float = 2
-) -> AsyncGenerator[tuple[RemoteLine, StandIn], None]:
-    """A line to a server that answers with `said`, chunk by chunk."""
-    async with stand_in_remote(*said) as place:
-        line = RemoteLine(place.url, KEY, timeout_s)
-        yield line, place
-        await line.aclose()
-
-
-@asynccontextmanager
-async def line_through(
-    *answers: Answer, timeout_s: float = 2
-) -> AsyncGenerator[tuple[RemoteLine, StandIn], None]:
-    """A line to a server that gives these answers in turn."""
-    async with line_to(timeout_s=timeout_s) as (line, place):
-        place.answer = in_turn(*answers)
-        yield line, place
-
-
-async def error_of(*said: bytes | Answer, is_stream: bool = False, timeout_s: float = 2) -> Exception:
-    """How a call fails where the server says this; it tells no key."""
-    async with line_to(*said, timeout_s=timeout_s) as (line, _):
-        return await error_on(line, is_stream=is_stream)
-
-
-async def error_on(line: RemoteLine, request: Request = ASK, *, is_stream: bool = False) -> Exception:
-    asked = reply_of(line.stream(request), request.n) if is_stream else line.complete(request)
-    error = await failure_of(asked)
-    assert isinstance(error, PinnaceError)
-    assert KEY not in "".join(traceback.format_exception(error))
-    return error
-
-
-AS = pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "stream"])
+from pinnace.errors import BackendError, ConfigError, RequestError
+from pinnace.models.completion import Delta, Usage
 
 
 async def test_a_server_that_is_no_pinnace_tells_only_who_answered() -> None:
@@ -230,157 +143,6 @@ async def test_a_server_that_refuses_both_names_is_asked_twice() -> None:
     assert len(place.asked) == 2
 
 
-@AS
-@pytest.mark.parametrize("status", [429, 503])
-async def test_a_full_server_is_asked_again_when_it_says(status: int, is_stream: bool) -> None:
-    good = answering(*words("Paris."), DONE) if is_stream else answering(whole("Paris."))
-    full = refusing(status, b"", retry_after="0.1")
-    async with line_through(full, full, good) as (line, place):
-        began = time.monotonic()
-        asked = reply_of(line.stream(ASK), 1) if is_stream else line.complete(ASK)
-        assert (await asked).samples[0].text == "Paris."
-        assert time.monotonic() - began >= 0.2
-    assert len(place.asked) == 3
-
-
-@pytest.mark.parametrize(
-    ("status", "headers", "asked"),
-    [
-        (429, {"retry-after": "0"}, 3),
-        (503, {"retry-after": "0"}, 3),
-        (503, {"retry-after": "60"}, 1),
-        (503, {}, 1),
-        (503, {"retry-after": "soon"}, 1),
-        (429, {"retry-after": "0", "x-should-retry": "false"}, 1),
-        (500, {"retry-after": "0"}, 1),
-        (400, {"retry-after": "0"}, 1),
-    ],
-)
-async def test_it_is_asked_again_at_most_twice_and_only_where_that_can_help(
-    status: int, headers: dict[str, str], asked: int
-) -> None:
-    async with line_through(refusing(status, envelope(), **headers)) as (line, place):
-        await error_on(line)
-    assert len(place.asked) == asked
-
-
-REFUSALS: list[tuple[int, bytes, type[Exception]]] = [
-    (400, envelope("invalid_value", "n"), RequestError),
-    (400, envelope("context_length_exceeded", "messages"), ContextTooLongError),
-    (401, envelope("invalid_api_key", message=f"not {KEY}"), RequestError),
-    (403, envelope("model_not_allowed", "model"), RequestError),
-    (404, envelope("model_not_found", "model"), UnknownModelError),
-    (404, PAGE, RequestError),
-    (413, envelope("body_too_large"), RequestError),
-    (422, b'{"detail": []}', RequestError),
-    (408, envelope("body_too_slow"), BackendTimeoutError),
-    (429, envelope("rate_limit_exceeded"), BackendFullError),
-    (500, PAGE, BackendUnavailableError),
-    (502, envelope("backend_error"), BackendError),
-    (502, PAGE, BackendUnavailableError),
-    (503, envelope("model_full"), BackendFullError),
-    (503, envelope("draining"), BackendUnavailableError),
-    (504, envelope("backend_timeout"), BackendTimeoutError),
-    (504, envelope("deadline_exceeded"), DeadlineExceededError),
-    (504, PAGE, BackendTimeoutError),
-    (307, b"", BackendUnavailableError),
-    (400, envelope(code=7, param=["n"]), RequestError),
-    (400, envelope(code=KEY, param=KEY, message=KEY), RequestError),
-]
-
-
-@AS
-@pytest.mark.parametrize(("status", "body", "kind"), REFUSALS)
-async def test_a_status_is_the_error_that_the_other_line_would_raise(
-    status: int, body: bytes, kind: type[Exception], is_stream: bool
-) -> None:
-    async with line_through(refusing(status, body, location="/elsewhere")) as (line, place):
-        error = await error_on(line, is_stream=is_stream)
-    assert type(error) is kind
-    assert str(error).startswith(f"{place.url}: ")
-    assert len(place.asked) == 1
-    told = json.loads(body)["error"] if body.startswith(b'{"error"') else {}
-    if isinstance(error, RequestError):
-        shown = [told.get(name) for name in ("param", "code")]
-        assert [error.param, error.code] == [v if isinstance(v, str) and v != KEY else None for v in shown]
-
-
-@AS
-async def test_a_connection_that_breaks_or_is_not_to_be_had(is_stream: bool) -> None:
-    assert type(await error_of(reset, is_stream=is_stream)) is BackendUnavailableError
-    half = event(choice("Par")) if is_stream else whole("Paris.")[:30]
-    assert type(await error_of(half, reset, is_stream=is_stream)) is BackendUnavailableError
-    line = RemoteLine(f"http://127.0.0.1:{free_port()}", KEY)
-    error = await error_on(line, is_stream=is_stream)
-    await line.aclose()
-    assert type(error) is BackendUnavailableError
-    assert "cannot be reached" in str(error)
-
-
-@AS
-async def test_a_server_that_takes_too_long_is_left(is_stream: bool) -> None:
-    async def answer(line: Line) -> None:
-        await hang(line)
-        left.set()
-
-    left = asyncio.Event()
-    half = event(choice("Par")) if is_stream else whole("Paris.")[:30]
-    for said in ((), (half,)):
-        left.clear()
-        async with line_to(*said, answer, timeout_s=0.1) as (line, _):
-            error = await error_on(line, is_stream=is_stream)
-            await asyncio.wait_for(left.wait(), 1)
-        assert type(error) is BackendTimeoutError
-        assert str(error).endswith("no answer within 0.1 s")
-
-
-@pytest.mark.parametrize(
-    "said",
-    [
-        PAGE,
-        b"[]",
-        b'{"choices": []}',
-        whole("a", "b"),
-        whole("a", pinnace={"model": "small"}),
-        whole("a", pinnace={"model": "small", "route": "small", "confidence": 7, "cost_usd": 1e999}),
-        whole(choices=[{"index": 0, "message": {"content": "x"}, "finish_reason": None}]),
-        b'{"choices": [{"index": 0, "message": {"content": 7}}]}',
-        b"",
-    ],
-)
-async def test_what_is_no_answer_is_none(said: bytes) -> None:
-    assert type(await error_of(said)) is BackendError
-
-
-@pytest.mark.parametrize(
-    ("said", "kind"),
-    [
-        ((PAGE,), BackendError),
-        ((whole("Paris."),), BackendError),
-        ((b"data: {\n\n",), BackendError),
-        ((event(choice("x", index=1)),), BackendError),
-        ((event(choice("x")), DONE), BackendError),
-        ((event(choice("x")),), BackendError),
-        ((event(choice("x")), event(error={"message": f"oh {KEY}"})), BackendError),
-        (
-            (event(choice("x")), event(error={"message": "oh", "code": "backend_timeout"})),
-            BackendTimeoutError,
-        ),
-        ((event(choice("x")), event(error="oh")), BackendError),
-        ((b"data: " + b"x" * 2**22,), BackendError),
-    ],
-)
-async def test_what_is_no_stream_of_an_answer_is_none(said: tuple[bytes, ...], kind: type[Exception]) -> None:
-    assert type(await error_of(*said, is_stream=True)) is kind
-
-
-async def test_no_more_is_read_than_an_answer_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote_line, "MOST_BYTES", 1000)
-    error = await error_of(whole("x" * 600), b" " * 600, hang)
-    assert type(error) is BackendError
-    assert "expected at most 1000 bytes, got more" in str(error)
-
-
 async def test_what_no_endpoint_can_be_told_is_refused() -> None:
     async with line_to(whole("x")) as (line, place):
         assert "allowed" in str(await error_on(line, replace(ASK, allowed=frozenset({"small"}))))
@@ -463,30 +225,3 @@ def test_choices_are_put_together_whatever_order_their_pieces_come_in(pieces: li
         gathering.add(Delta(text, index))
     expected = ["".join(text for at, text in pieces if at == index) for index in range(3)]
     assert [sample.text for sample in gathering.samples()] == expected
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(
-                ["choices", "message", "delta", "index", "usage", "model", "pinnace", "tool_calls", "id"]
-            ),
-            inner,
-            max_size=5,
-        )
-    ),
-    max_leaves=20,
-)
-
-
-@given(said=JSON, is_stream=st.booleans())
-def test_whatever_a_server_sends_is_an_answer_or_an_error_of_ours(said: Any, is_stream: bool) -> None:
-    reading, body = Reading("x", ASK, "auto"), json.dumps(said).encode()
-    try:
-        deltas = list(reading.deltas(reading.piece(body))) if is_stream else reading.whole(body)
-        reading.account(0.1)
-    except BackendError:
-        return
-    assert {delta.index for delta in deltas} <= {0}
