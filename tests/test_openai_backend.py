@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import aclosing
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from openai_fixtures import KEY, deltas_of, remote, text_of
@@ -95,9 +96,17 @@ async def test_without_usage_pieces_are_counted() -> None:
 
 @pytest.mark.parametrize(
     ("usage", "expected"),
-    [({"prompt_tokens": 11}, Usage(11, 1)), ({"completion_tokens": 5}, Usage(7, 5)), (None, Usage(7, 1))],
+    [
+        ({"prompt_tokens": 11}, Usage(11, 1)),
+        ({"completion_tokens": 5}, Usage(7, 5)),
+        (None, Usage(7, 1)),
+        ({"prompt_tokens": 11, "prompt_tokens_details": None}, Usage(11, 1)),
+        ({"prompt_tokens": 11, "prompt_tokens_details": {"audio_tokens": 0}}, Usage(11, 1)),
+        ({"prompt_tokens": 11, "prompt_tokens_details": {"cached_tokens": 8}}, Usage(11, 1, cached_tokens=8)),
+        ({"prompt_tokens_details": {"cached_tokens": 10**6}}, Usage(7, 1, cached_tokens=7)),
+    ],
 )
-async def test_half_a_count_fills_only_its_half(usage: dict[str, int] | None, expected: Usage) -> None:
+async def test_half_a_count_fills_only_its_half(usage: dict[str, Any] | None, expected: Usage) -> None:
     async with remote(*words("one"), event(usage=usage), DONE) as (backend, _):
         deltas = await deltas_of(backend)
     assert deltas[-1].usage == expected

@@ -118,7 +118,21 @@ def test_usage_is_what_the_engine_counted(client):
     chunks = list(
         client.chat.completions.create(**asked, stream=True, stream_options={"include_usage": True})
     )
-    assert chunks[-1].usage == whole.usage
+    told = chunks[-1].usage
+    assert (told.prompt_tokens, told.total_tokens) == (whole.usage.prompt_tokens, whole.usage.total_tokens)
+
+
+def test_a_prompt_that_begins_as_another_did_is_read_from_where_it_differs(client):
+    shared = " ".join(f"Rule {number}: answer question {number * number}." for number in range(40))
+
+    def cached(question: str) -> int:
+        turns = [{"role": "user", "content": f"{shared} {question}"}]
+        asked = client.chat.completions.create(model="smollm2-135m", messages=turns, max_tokens=4)
+        assert asked.usage.prompt_tokens > 400
+        return asked.usage.prompt_tokens_details.cached_tokens
+
+    assert cached("What is the capital of France?") < 100
+    assert cached("Which rule is the last?") > 350
 
 
 def test_errors_are_the_clients_own_exceptions(client):

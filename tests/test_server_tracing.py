@@ -84,6 +84,7 @@ async def test_a_rung_has_the_names_of_the_conventions(traced: Traced) -> None:
         "gen_ai.request.temperature": 0.5,
         "gen_ai.request.seed": 7,
         "gen_ai.usage.input_tokens": 7,
+        "gen_ai.usage.cache_read.input_tokens": 0,
         "gen_ai.usage.output_tokens": 3,
         "pinnace.verdict": "climbed",
         "pinnace.confidence": pytest.approx(0.2),

@@ -20,7 +20,7 @@ from pinnace.agents.step import Step
 from pinnace.agents.strategy import Drawn
 from pinnace.agents.trace import OpenSpan, Trace
 from pinnace.errors import OutputError, StepError, ToolError
-from pinnace.models.completion import PREFIX, Delta, Message, Request, Usage
+from pinnace.models.completion import PREFIX, Delta, Message, Request, total_tokens
 from pinnace.models.together import together
 
 T = TypeVar("T")
@@ -217,9 +217,7 @@ def _summed(accounts: Sequence[Account]) -> Account:
     last = accounts[-1]
     return replace(
         last,
-        usage=Usage(
-            sum(a.usage.prompt_tokens for a in accounts), sum(a.usage.completion_tokens for a in accounts)
-        ),
+        usage=total_tokens(a.usage for a in accounts),
         cost_usd=sum(a.cost_usd for a in accounts),
         joules=None if any(a.joules is None for a in accounts) else sum(a.joules or 0.0 for a in accounts),
         escalated=any(a.escalated for a in accounts),

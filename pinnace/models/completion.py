@@ -4,7 +4,7 @@ Knows nothing of HTTP, of vLLM or of routing. The server turns OpenAI's wire int
 and `Delta`s back into the wire; backends turn a `Request` into `Delta`s.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -97,12 +97,24 @@ class TokenLogprob:
 class Usage:
     """Tokens that a backend counted for one completion, all choices together.
 
-    `joules` is what a meter gave for it so far, None where nothing measures.
+    `joules` is what a meter gave for it so far, None where nothing measures. `cached_tokens` are those
+    of the prompt that were not read again, as an earlier prompt had begun with them.
     """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     joules: float | None = None
+    cached_tokens: int = 0
+
+
+def total_tokens(usages: Iterable[Usage]) -> Usage:
+    """The tokens of several completions together; joules have ledgers of their own."""
+    found = list(usages)
+    return Usage(
+        sum(each.prompt_tokens for each in found),
+        sum(each.completion_tokens for each in found),
+        cached_tokens=sum(each.cached_tokens for each in found),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ A remote server can send what it likes: numbers are finite and bounded here, and
 shape that they are read by later.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel, Field, FiniteFloat
@@ -86,11 +87,25 @@ class Choice(BaseModel):
         )
 
 
+class PromptDetails(BaseModel):
+    """What the remote server says of the prompt's tokens."""
+
+    cached_tokens: int | None = Field(default=None, ge=0, le=MOST_TOKENS)
+
+
 class ReportedUsage(BaseModel):
     """The remote server's own count."""
 
     prompt_tokens: int | None = Field(default=None, ge=0, le=MOST_TOKENS)
     completion_tokens: int | None = Field(default=None, ge=0, le=MOST_TOKENS)
+    prompt_tokens_details: PromptDetails | None = None
+
+    def over(self, guessed: Usage) -> Usage:
+        """What is counted, and where nothing is, what was guessed."""
+        details = self.prompt_tokens_details or PromptDetails()
+        prompt = guessed.prompt_tokens if self.prompt_tokens is None else self.prompt_tokens
+        written = guessed.completion_tokens if self.completion_tokens is None else self.completion_tokens
+        return Usage(prompt, written, cached_tokens=min(details.cached_tokens or 0, prompt))
 
 
 class Chunk(BaseModel):
@@ -107,12 +122,6 @@ class Chunk(BaseModel):
 
     def count(self, usage: Usage) -> Usage:
         """The running count after this chunk: the server's own, else one token per piece of content."""
-        prompt = usage.prompt_tokens
-        completion = usage.completion_tokens + sum(choice.tokens() for choice in self.choices)
-        if self.usage is None:
-            return Usage(prompt, completion)
-        reported = self.usage
-        return Usage(
-            prompt if reported.prompt_tokens is None else reported.prompt_tokens,
-            completion if reported.completion_tokens is None else reported.completion_tokens,
-        )
+        spoken = usage.completion_tokens + sum(choice.tokens() for choice in self.choices)
+        guessed = replace(usage, completion_tokens=spoken)
+        return guessed if self.usage is None else self.usage.over(guessed)

@@ -168,9 +168,10 @@ class VllmBackend:
             async for output in self._engine.generate(
                 tokens_input(prompt), params, request_id, lora_request=adapter, priority=due
             ):
+                cached = output.num_cached_tokens or 0
                 for piece in output.outputs:
                     spoken += len(piece.token_ids)
-                    delta = delta_of(piece, Usage(len(prompt), spoken))
+                    delta = delta_of(piece, Usage(len(prompt), spoken, cached_tokens=cached))
                     yield unpack(delta) if unpack else delta
         except self._engine_errors() as error:
             raise BackendUnavailableError(f"{self.card.name}: the engine failed: {error}") from error

@@ -8,12 +8,19 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 
+class PromptTokens(BaseModel):
+    """Of the prompt's tokens, those that were not read again, as an earlier prompt had begun with them."""
+
+    cached_tokens: int
+
+
 class TokenUsage(BaseModel):
     """Tokens of the answering model."""
 
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
+    prompt_tokens_details: PromptTokens
 
 
 class RouteAccount(BaseModel):

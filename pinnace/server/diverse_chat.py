@@ -11,7 +11,7 @@ from typing import Any
 
 from starlette.types import Receive
 
-from pinnace.models.completion import Delta, Request, Usage
+from pinnace.models.completion import Delta, Request, total_tokens
 from pinnace.models.energy.joules import sum_of
 from pinnace.router.answer import Answered
 from pinnace.router.dispatch import AUTO, Dispatcher
@@ -117,10 +117,7 @@ class DiverseChat:
 
     def _body(self, found: Distinct, created: int, account: dict[str, Any]) -> bytes:
         choices = [{**sample.wire, "index": index} for index, sample in enumerate(found.kept)]
-        usage = Usage(
-            sum(each.usage.prompt_tokens for each in self._accounts),
-            sum(each.usage.completion_tokens for each in self._accounts),
-        )
+        usage = total_tokens(each.usage for each in self._accounts)
         head = {"id": self._asked.request.id, "object": "chat.completion", "created": created}
         rest = {"choices": choices, "usage": usage_of(usage), "pinnace": account}
         return to_json({**head, "model": account["model"], **rest}).encode()

@@ -142,6 +142,7 @@ def _of_attempt(attempt: Attempt, request: Request | None, operation: str, backe
         "gen_ai.request.model": attempt.model,
         "gen_ai.response.model": attempt.model,
         "gen_ai.usage.input_tokens": attempt.usage.prompt_tokens,
+        "gen_ai.usage.cache_read.input_tokens": attempt.usage.cached_tokens,
         "gen_ai.usage.output_tokens": attempt.usage.completion_tokens,
         "gen_ai.response.time_to_first_chunk": attempt.times.first_s,
         "pinnace.verdict": attempt.verdict,

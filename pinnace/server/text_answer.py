@@ -3,10 +3,10 @@
 Knows nothing of how an answer came about.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from pinnace.models.completion import Delta, TokenLogprob, Usage
+from pinnace.models.completion import Delta, TokenLogprob, total_tokens
 from pinnace.router.answer import Answered
 from pinnace.server.completion import LEAST_LOGPROB, route_of, to_json, usage_of
 from pinnace.server.envelope import Envelope
@@ -127,7 +127,7 @@ def several(
         choices += text.choices.to_wire(len(choices))
     accounts = [account for _, account in found]
     rest = {
-        "usage": usage_of(_total(account.usage for account in accounts)),
+        "usage": usage_of(total_tokens(account.usage for account in accounts)),
         "pinnace": [route_of(account) for account in accounts],
     }
     return to_json({**head_of(completion_id, created), "model": model, "choices": choices, **rest}).encode()
@@ -159,11 +159,6 @@ def text_logprobs_of(tokens: Sequence[TokenLogprob], top: int | None, offset: in
 
 def _finite(logprob: float) -> float:
     return max(logprob, LEAST_LOGPROB)
-
-
-def _total(usages: Iterable[Usage]) -> Usage:
-    found = list(usages)
-    return Usage(sum(u.prompt_tokens for u in found), sum(u.completion_tokens for u in found))
 
 
 def _choice(index: int, text: str, logprobs: Any, finish_reason: str | None) -> dict[str, Any]:
