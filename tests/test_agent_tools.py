@@ -1,16 +1,18 @@
 """Tools of agent steps: what a model is told of a function, and what cannot be a tool."""
 
 import asyncio
+import json
 import math
 import threading
 from collections.abc import Callable
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import FrozenInstanceError, dataclass, replace
 from functools import cache
-from typing import Annotated, Any, assert_type
+from typing import Annotated, Any, NamedTuple, NotRequired, assert_type
 
 import pytest
 from pydantic import Field
 from tool_fixtures import Counter, add, weather
+from typing_extensions import TypedDict
 
 from pinnace.agents.tools import Tool, tool, tool_of
 from pinnace.config import Limits
@@ -236,3 +238,59 @@ def test_a_tool_is_its_own_tool_and_stays_as_it_is() -> None:
     assert made in {made}
     with pytest.raises(FrozenInstanceError):
         made.name = "other"  # type: ignore[misc]
+
+
+@dataclass
+class Point:
+    """Where on a page."""
+
+    field_0: int
+    y: int = 0
+
+
+class Span(TypedDict):
+    """From one place to another."""
+
+    begin: int
+    end: NotRequired[int]
+
+
+class Size(NamedTuple):
+    """How large."""
+
+    width: int
+    height: int
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "read"),
+    [
+        (Point, {"field_0": 3}, Point(3)),
+        (list[Point], [{"field_0": 3, "y": 4}], [Point(3, 4)]),
+        (Span, {"begin": 1, "end": 2}, {"begin": 1, "end": 2}),
+        (dict[str, Point] | None, {"a": {"field_0": 1}}, {"a": Point(1)}),
+    ],
+)
+async def test_types_of_the_standard_library_keep_the_names_of_their_own_fields(
+    kind: Any, given: Any, read: object
+) -> None:
+    found: list[object] = []
+
+    def near(place: kind) -> None:
+        """Tell what is near."""
+        found.append(place)
+
+    near.__annotations__["place"] = kind
+    await tool_of(near).call(json.dumps({"place": given}))
+    assert found == [read]
+
+
+def test_a_tuple_with_names_is_a_list_of_its_fields() -> None:
+    def fits(size: Size) -> bool:
+        """Tell whether it fits."""
+        return size.width < size.height
+
+    fits.__annotations__["size"] = Size
+    schema = parameters_of(fits)
+    inner = schema.get("$defs", {}).get("Size") or schema["properties"]["size"]
+    assert [each["type"] for each in inner["prefixItems"]] == ["integer", "integer"]

@@ -172,9 +172,18 @@ def _entries(lines: Sequence[str], entry: re.Pattern[str]) -> dict[str, str]:
 
 def _described(hint: Any, text: str | None) -> Any:
     """`hint` with `text` as its description, unless it has one of its own."""
-    notes: tuple[object, ...] = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
-    has_own = any(isinstance(note, FieldInfo) and note.description for note in notes)
+    has_own = any(isinstance(note, FieldInfo) and note.description for note in _notes(hint))
     return Annotated[hint, Field(description=text)] if text and not has_own else hint
+
+
+def _aliased(hint: Any, parameter: str) -> Any:
+    """`hint` with the parameter's name on the wire, unless it has one of its own."""
+    has_own = any(isinstance(note, FieldInfo) and note.alias for note in _notes(hint))
+    return hint if has_own else Annotated[hint, Field(alias=parameter)]
+
+
+def _notes(hint: Any) -> tuple[object, ...]:
+    return get_args(hint)[1:] if get_origin(hint) is Annotated else ()
 
 
 def _check_field(parameter: inspect.Parameter, field: tuple[Any, Any], name: str) -> None:
@@ -203,11 +212,15 @@ def _model_of(fields: Mapping[str, tuple[Any, Any]], name: str) -> tuple[type[Ba
     """The model of an object with `fields`, and the parameters that its own fields stand for.
 
     pydantic takes no field that begins with an underscore, and `schema` or `copy` would hide its own methods:
-    so fields are numbered, and the parameters' names are their aliases.
+    so fields are numbered, and the parameters' names are their aliases: each by itself, as a generator of
+    aliases would hold for the dataclasses within as well.
     """
     names = {f"field_{at}": parameter for at, parameter in enumerate(fields)}
-    config = ConfigDict(extra="forbid", allow_inf_nan=False, alias_generator=names.__getitem__)
-    definitions: dict[str, Any] = dict(zip(names, fields.values(), strict=True))
+    config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    definitions: dict[str, Any] = {
+        field: (_aliased(hint, parameter), default)
+        for (field, parameter), (hint, default) in zip(names.items(), fields.values(), strict=True)
+    }
     return create_model(name, __config__=config, **definitions), names
 
 
