@@ -37,6 +37,15 @@ async def doubled(run: Session, prompt: str) -> str:
 async def picky(run: Session, prompt: str) -> str:
     return str(int(await run.ask(SOLVE, prompt)))
 
+async def odd(run: Session, prompt: str) -> str:
+    return "\\ud800"
+
+async def impatient(run: Session, prompt: str) -> str:
+    task = asyncio.ensure_future(asyncio.sleep(60))
+    task.cancel()
+    await task
+    return "never"
+
 async def no_text(run: Session, prompt: str) -> str:
     return 4
 

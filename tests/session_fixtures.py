@@ -34,3 +34,8 @@ async def weather(city: str) -> str:
     :param city: its name.
     """
     return f"rain in {city}"
+
+
+def breaks(city: str) -> str:
+    """The weather of a city."""
+    raise RuntimeError("no sky")

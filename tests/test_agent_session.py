@@ -1,11 +1,15 @@
 """Sessions on the scripted fleet: what steps give, when they climb, what they may spend, how they end."""
 
 import asyncio
+import json
+import math
 from dataclasses import dataclass
+from enum import Enum
+from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import BaseModel
-from session_fixtures import BAD, GOOD, TICKET, Ticket, until, weather
+from pydantic import BaseModel, Field
+from session_fixtures import BAD, GOOD, TICKET, Ticket, breaks, until, weather
 
 from pinnace.agents.limits import Limits
 from pinnace.agents.reply import Member
@@ -90,11 +94,6 @@ async def test_where_the_large_model_fails_the_doubted_answer_is_given() -> None
     assert answer.why == "not climbed: it is down"
 
 
-def breaks(city: str) -> str:
-    """The weather of a city."""
-    raise RuntimeError("no sky")
-
-
 async def test_tools_are_run_and_what_they_say_goes_back() -> None:
     call = Say(calls={"weather": '{"city": "Oslo"}'})
     fleet = ScriptedFleet(call, Say("It rains.", when="rain in Oslo"))
@@ -116,14 +115,6 @@ async def test_a_tool_that_raises_ends_the_step_and_the_trace_says_so() -> None:
     assert "no sky" in (errors["tool"] or "")
     assert "no sky" in (errors["step"] or "")
     assert errors["call"] is None
-
-
-async def test_a_model_that_only_calls_tools_is_stopped() -> None:
-    fleet = ScriptedFleet(Say(calls={"weather": '{"city": "Oslo"}'}, times=None))
-    async with fleet.session() as run:
-        with pytest.raises(OutputError, match="max_turns=3"):
-            await run.ask(Step("Tell.", tools=[weather], max_turns=3), "Oslo?")
-    assert len(fleet.requests) == 3
 
 
 @pytest.mark.parametrize(
@@ -187,6 +178,31 @@ async def test_a_cancelled_ask_aborts_its_call_alone() -> None:
         assert await run.ask(Step(), "?") == "soon"
 
 
+class Nothing(Enum):
+    """Has no member."""
+
+
+class Broken(BaseModel):
+    """Has a hook that raises."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
+        raise ZeroDivisionError("not today")
+
+
+class Endless(BaseModel):
+    """Has a default that JSON has not."""
+
+    most: float = math.inf
+
+
+async def test_a_default_that_json_has_not_stays_at_home() -> None:
+    fleet = ScriptedFleet(Say("{}"))
+    async with fleet.session() as run:
+        assert (await run.ask(Step(output=Endless), "?")).most == math.inf
+    json.dumps(fleet.requests[0].response_format, allow_nan=False)
+
+
 @dataclass
 class Anything:
     """Too open to hold a model to."""
@@ -206,6 +222,12 @@ class Anything:
         ({"template": "no slot"}, "a template with"),
         ({"tools": [weather, weather]}, "'weather' twice"),
         ({"name": " "}, "a name"),
+        ({"temperature": math.nan}, "a finite temperature"),
+        ({"temperature": math.inf}, "a finite temperature"),
+        ({"output": Nothing}, "allows nothing"),
+        ({"output": Literal[()]}, "has no JSON schema"),
+        ({"output": Annotated[str, Field(pattern="(")]}, "has no JSON schema"),
+        ({"output": Broken}, "has no JSON schema .*ZeroDivisionError: not today"),
     ],
 )
 def test_a_step_that_cannot_be_asked_says_what_to_change(fields: dict[str, object], told: str) -> None:

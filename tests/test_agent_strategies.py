@@ -1,6 +1,10 @@
 """Votes, best of n, plans and thinking at the beginning, on the scripted fleet."""
 
+import math
+from typing import Any
+
 import pytest
+from pydantic import BaseModel
 from session_fixtures import BAD, GOOD, Ticket
 
 from pinnace.agents.best_of import best_of
@@ -9,7 +13,7 @@ from pinnace.agents.scripted_fleet import LARGE, SMALL, Say, ScriptedFleet
 from pinnace.agents.step import Step
 from pinnace.agents.thinking import think_at
 from pinnace.agents.voting import vote
-from pinnace.errors import StepError
+from pinnace.errors import OutputError, StepError
 from pinnace.models.completion import is_begun
 
 
@@ -115,3 +119,67 @@ async def test_only_free_text_can_be_gone_on_with() -> None:
     async with fleet.session() as run:
         with pytest.raises(StepError, match="only free text"):
             await run.ask(Step("Read.", output=Ticket, strategy=think_at(3, 1, 2)), "?")
+
+
+class Frozen(BaseModel, frozen=True):
+    """Hashable by its class, and not by its value."""
+
+    parts: list[int]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        (tuple[list[int], int], '{"answer": [[1], 2]}', ([1], 2)),
+        (Frozen, '{"parts": [1]}', Frozen(parts=[1])),
+        (list[int], '{"answer": [1]}', [1]),
+    ],
+)
+async def test_values_that_cannot_be_hashed_are_votes(kind: Any, text: str, value: object) -> None:
+    fleet = ScriptedFleet(Say([text, text]))
+    async with fleet.session() as run:
+        answer = await run.answer(Step(output=kind, strategy=vote(2)), "?")
+    assert (answer.value, answer.confidence) == (value, 1.0)
+
+
+async def test_a_key_that_equals_nothing_is_a_vote_like_others() -> None:
+    fleet = ScriptedFleet(Say(["a", "b"]))
+    async with fleet.session() as run:
+        assert await run.ask(Step(strategy=vote(2, key=lambda _: math.nan)), "?") in ("a", "b")
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
+async def test_numbers_that_json_has_not_are_no_answer(number: str) -> None:
+    fleet = ScriptedFleet(Say(f'{{"answer": {number}}}', times=None), members=[SMALL])
+    async with fleet.session() as run:
+        with pytest.raises(OutputError, match="expected numbers that JSON has"):
+            await run.ask(Step(output=float), "?")
+        with pytest.raises(OutputError):
+            await run.ask(Step(output=float, strategy=vote(2)), "?")
+
+
+async def test_a_score_of_nan_is_below_everything() -> None:
+    fleet = ScriptedFleet(Say(["a", "b", "c"]))
+    scores = {"a": math.nan, "b": 1.0, "c": math.nan}
+    async with fleet.session() as run:
+        step = Step(strategy=best_of(3, lambda drawn: scores[drawn.sample.text]))
+        assert await run.ask(step, "?") == "b"
+
+
+async def test_a_beginning_is_no_longer_than_the_answer_may_be() -> None:
+    fleet = ScriptedFleet(Say(["a", "b", "c"]))
+    async with fleet.session() as run:
+        await run.ask(Step(strategy=think_at(3, 100, 2), max_tokens=5), "?")
+    assert fleet.requests[0].max_tokens == 5
+
+
+async def test_a_ranking_has_a_rank_of_each() -> None:
+    fleet = ScriptedFleet(Say(["a", "b", "c"]))
+    async with fleet.session() as run:
+        with pytest.raises(StepError, match="a rank of each of 3 beginnings, got 1"):
+            await run.ask(Step(strategy=think_at(3, 8, 2, lambda _: [1.0])), "?")
+
+
+def test_a_plan_without_questions_is_refused() -> None:
+    with pytest.raises(StepError, match="most of at least 1, got -1"):
+        plan_and_solve(Step(output=list[str]), Step(), Step(), most=-1)

@@ -198,6 +198,14 @@ def test_show_goes_to_standard_output_by_default(
     assert capsys.readouterr().out == str(sample()) + "\n"
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_show_writes_what_the_output_can_carry(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding=encoding, write_through=True))
+    sample().show()
+    assert b"\n`-- triage" in written.getvalue()
+
+
 def test_importing_the_trace_loads_neither_rich_nor_opentelemetry() -> None:
     code = "import sys, pinnace.agents.trace; print({'rich', 'opentelemetry'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

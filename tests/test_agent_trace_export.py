@@ -173,3 +173,11 @@ def test_otel_spans_hang_beneath_the_callers_current_span() -> None:
     with tracer.start_as_current_span("request") as request:
         told = emitted(sample())
     assert told[0].parent.span_id == request.get_span_context().span_id
+
+
+def test_an_open_span_is_told_as_unfinished_and_not_as_an_error() -> None:
+    trace = new_trace()
+    trace.begin("run", "triage")
+    (span,) = emitted(trace)
+    assert (span.status.is_ok or span.status.is_unset, span.attributes["pinnace.unfinished"]) == (True, True)
+    assert "error.type" not in span.attributes

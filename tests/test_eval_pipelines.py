@@ -193,6 +193,17 @@ async def test_what_their_code_raises_counts_as_wrong_with_its_line(file: Path, 
     assert fault == f"ValueError: invalid literal for int() with base 10: 'four' (line {line})"
 
 
+async def test_text_that_is_none_is_written_as_it_can_be(file: Path, suite: Path, tmp_path: Path) -> None:
+    run = await run_of(file, "odd", ScriptedFleet(), suite, out=tmp_path / "o.jsonl")
+    assert scores_of(run, "odd@routed") == [0.0, 0.0, 0.0]
+
+
+async def test_what_their_code_cancels_is_their_fault(file: Path, suite: Path) -> None:
+    run = await run_of(file, "impatient", ScriptedFleet(), suite)
+    assert scores_of(run, "impatient@routed") == [0.0, 0.0, 0.0]
+    assert not run.summaries[0].failures
+
+
 async def test_code_that_raises_every_time_ends_the_run(tmp_path: Path, file: Path) -> None:
     rows = [json.dumps({"prompt": f"Sum {n}?", "answer": "1"}) + "\n" for n in range(40)]
     (tmp_path / "many.jsonl").write_text("".join(rows), encoding="utf-8")
@@ -245,6 +256,15 @@ async def test_rows_are_run_again_when_the_file_has_changed(file: Path, suite: P
     run = await run_of(changed, "picky", anew, suite, out=out)
     assert (run.summaries[0].resumed, scores_of(run, "picky@routed")) == (0, [1.0, 1.0, 1.0])
     anew.assert_done()
+
+
+async def test_rows_of_another_fleet_are_run_again(file: Path, suite: Path, tmp_path: Path) -> None:
+    out = tmp_path / "o.jsonl"
+    ends = Say(when="3 + 3", fault=BackendUnavailableError("gone"))
+    await run_of(file, "picky", ScriptedFleet(Say("2", when="1 + 1"), Say("?"), ends), suite, out=out)
+    other = ScriptedFleet(Say("0", times=None), members=[SMALL])
+    run = await run_of(file, "picky", other, suite, out=out)
+    assert (run.summaries[0].resumed, scores_of(run, "picky@routed")) == (0, [0.0, 0.0, 0.0])
 
 
 async def test_the_partial_file_of_a_live_run_is_refused(file: Path, suite: Path, tmp_path: Path) -> None:

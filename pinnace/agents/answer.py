@@ -27,7 +27,10 @@ class Answer(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """The next piece of the answer's text; it is never taken back."""
+    """The next piece of what the model says; it is never taken back.
+
+    The answer's text, but for what is said before a `ToolCalled`: that is no part of the answer.
+    """
 
     text: str
 
@@ -42,7 +45,7 @@ class ToolCalled:
 
 @dataclass(frozen=True, slots=True)
 class Escalated:
-    """An answer was doubted: `model` was asked after the models before it."""
+    """An answer was doubted, or could not be had: `model` is asked after the models before it."""
 
     model: str
     why: str

@@ -15,11 +15,12 @@ from pinnace.agents.calling import Caller
 from pinnace.agents.line import AUTO
 from pinnace.agents.output import UnreadableError
 from pinnace.agents.reply import Account, Call, Reply, Sample, Settled
+from pinnace.agents.short_line import short_line
 from pinnace.agents.spanned import spanned
 from pinnace.agents.step import Step
 from pinnace.agents.strategy import Drawn
 from pinnace.agents.trace import OpenSpan, Trace
-from pinnace.errors import OutputError, StepError, ToolError
+from pinnace.errors import OutputError, StepError, ToolArgumentsError
 from pinnace.models.completion import PREFIX, Delta, Message, Request, total_tokens
 from pinnace.models.together import together
 
@@ -72,7 +73,7 @@ class StepAsking(Generic[T]):
         step = self._step
         request = Request(
             self._messages,
-            max_tokens=max_tokens or step.max_tokens,
+            max_tokens=min(max_tokens or step.max_tokens, step.max_tokens),
             temperature=step.temperature if step.temperature is not None else temperature,
             top_logprobs=top_logprobs,
             tools=tuple(tool.to_wire() for tool in step.offered),
@@ -132,23 +133,31 @@ class StepAsking(Generic[T]):
             span.mark_accepted()
 
     async def _converse(self, request: Request) -> Drawn[T]:
-        """One answer, with as many tool calls before it as it makes within its turns."""
+        """One answer, with as many tool calls before it as it makes within its turns.
+
+        Where the model makes calls that cannot be, or nothing else, that is its answer's fault.
+        """
         accounts: list[Account] = []
-        for _ in range(self._step.max_turns):
+        while True:
             reply = await self._call(request)
             (sample,) = reply.samples
             accounts.append(reply.account)
             if not sample.calls:
                 return self._drawn(sample, _summed(accounts))
+            try:
+                if len(accounts) == self._step.max_turns:
+                    raise OutputError(
+                        f"step {self._step.name!r}: no answer within max_turns={self._step.max_turns}: "
+                        "the model went on calling tools"
+                    )
+                heard = await together([self._use(each) for each in sample.calls])
+            except (OutputError, ToolArgumentsError) as error:
+                fault = f"it came to no answer: {error}"
+                return Drawn(sample, _summed(accounts), fault=fault, asked=self._messages, error=error)
             said = Message(
                 "assistant", sample.text, {"tool_calls": [each.to_wire() for each in sample.calls]}
             )
-            heard = await together([self._use(each) for each in sample.calls])
             request = replace(request, messages=(*request.messages, said, *heard))
-        raise OutputError(
-            f"step {self._step.name!r}: no answer within max_turns={self._step.max_turns}: "
-            "the model went on calling tools"
-        )
 
     async def _call(self, request: Request, model: str | None = None) -> Reply:
         """One request, and its span."""
@@ -156,7 +165,7 @@ class StepAsking(Generic[T]):
         named = "" if model == AUTO else model
         self._settled = None
         with spanned(self._trace, "call", step.name, self._parent, rung=self._rung, model=named) as span:
-            reply = await self._caller.call(request, model, is_climb=self._rung > 0, hear=self._hear)
+            reply = await self._caller.call(request, model, hear=self._hear)
             account = reply.account
             if account.escalated and self._settled is None:
                 self._say_escalated(account)
@@ -176,7 +185,10 @@ class StepAsking(Generic[T]):
         return reply
 
     async def _use(self, call: Call) -> Message:
-        """What the tool says, as a turn; its failure ends the step."""
+        """What the tool says, as a turn; its failure ends the step.
+
+        :raises ToolArgumentsError: when there is no such tool, or it does not take the arguments.
+        """
         name = call.name
         budget = self._caller.budget
         with spanned(self._trace, "tool", name, self._parent) as span, budget.reserve(tool_calls=1) as held:
@@ -185,9 +197,9 @@ class StepAsking(Generic[T]):
             if self._tell is not None:
                 self._tell(ToolCalled(name, call.arguments))
             if tool is None:
-                raise ToolError(name, f"is none of {', '.join(each.name for each in self._step.offered)}")
-            async with budget.in_time():
-                said = await tool.call(call.arguments)
+                offered = ", ".join(each.name for each in self._step.offered)
+                raise ToolArgumentsError(short_line(name), f"is none of {offered}")
+            said = await self._caller.within(tool.call(call.arguments))
             span.end(note=f"{len(said.encode())} bytes")
         return Message("tool", said, {"tool_call_id": call.id})
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from inspect import isawaitable
+from math import inf, isnan
 from typing import Any, TypeVar
 
 from pinnace.agents.strategy import Asking, Choice, Drawn, Strategy
@@ -16,7 +17,7 @@ BEST_TEMPERATURE = 0.8
 def by_logprob(drawn: Drawn[Any]) -> float:
     """How likely the model thought its answer, per token: natural log-probability, at most 0."""
     mean = drawn.sample.mean_logprob()
-    return float("-inf") if mean is None else mean
+    return -inf if mean is None else mean
 
 
 def best_of(n: int, score: Score = by_logprob, *, temperature: float = BEST_TEMPERATURE) -> Strategy:
@@ -25,7 +26,7 @@ def best_of(n: int, score: Score = by_logprob, *, temperature: float = BEST_TEMP
     Its confidence is the route's where `score` says nothing about being right: a bar then means what it
     means for one answer.
 
-    :param score: a function of the drawn answer, plain or async.
+    :param score: a function of the drawn answer, plain or async; NaN is below everything.
     :raises StepError: when `n` is less than 2.
     """
     if n < 2:
@@ -48,4 +49,5 @@ def best_of(n: int, score: Score = by_logprob, *, temperature: float = BEST_TEMP
 
 async def _scored(score: Score, drawn: Drawn[Any]) -> float:
     given = score(drawn)
-    return await given if isawaitable(given) else given
+    value = await given if isawaitable(given) else given
+    return -inf if isnan(value) else value

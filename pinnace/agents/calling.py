@@ -5,10 +5,11 @@ can therefore not overspend together. Knows nothing of steps, and of what is don
 """
 
 import asyncio
+import json
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from pinnace.agents.budget import Budget, Reservation
 from pinnace.agents.gathering import Hear, reply_of
@@ -19,6 +20,7 @@ from pinnace.errors import AgentError, StepError
 from pinnace.models.completion import Request
 from pinnace.router.needs import wants_json
 
+T = TypeVar("T")
 Figures = Callable[[Member], tuple[float, float] | None]
 """From a model to what a token read and a token written take."""
 TURN_TOKENS = 64
@@ -30,31 +32,26 @@ FORM_TOKENS = 192
 
 
 class Caller:
-    """Makes the calls of one session. `running` are those under way."""
+    """Makes the calls of one session; they end with the session's time, and when it is cancelled."""
 
     def __init__(self, line: Line, limits: Limits, budget: Budget) -> None:
         self.budget = budget
         self._line = line
         self._limits = limits
         self._members: tuple[Member, ...] | None = None
-        self._running: set[asyncio.Task[Reply]] = set()
-        self._is_cancelled = False
+        self._listing = asyncio.Lock()
+        self._running: set[asyncio.Task[Any]] = set()
+        self.is_cancelled = False
 
     async def members(self) -> tuple[Member, ...]:
-        """Who may be asked by name, the cheapest first."""
-        if self._members is None:
-            self._members = tuple(sorted(await self._line.members(), key=lambda each: each.price))
-        return self._members
+        """Who may be asked by name, the cheapest first; they are listed once.
 
-    async def call(
-        self,
-        request: Request,
-        model: str = AUTO,
-        *,
-        is_climb: bool = False,
-        hear: Hear | None = None,
-    ) -> Reply:
-        """Ask once; a climb is one of the session's escalations. `hear` gets the pieces as they come.
+        :raises LimitError: when the session's time is over before they are.
+        """
+        return self._members if self._members is not None else await self.within(self._listed())
+
+    async def call(self, request: Request, model: str = AUTO, *, hear: Hear | None = None) -> Reply:
+        """Ask once; a route that climbs takes one of the session's escalations. `hear` gets each piece.
 
         What a call that fails had spent by then nobody tells: it is charged as one request.
 
@@ -62,12 +59,12 @@ class Caller:
         :raises StepError: when the fleet does not know what a limit counts.
         """
         self.budget.check_time()
-        worst = self._worst(request, model, await self.members())
-        held, may_climb = self._reserve(worst, model, is_climb=is_climb)
+        worst = self._worst(request, model, await self.members() if self._is_counted() else ())
+        held, may_climb = self._reserve(worst, model)
         if not may_climb:
             request = replace(request, accept=0.0)
         try:
-            reply = await self._ask(self._said(request, model, hear))
+            reply = await self.within(self._said(request, model, hear))
         except BaseException:
             held.settle(**(dict.fromkeys([*worst, "escalations"], 0.0) | {"requests": 1.0}))
             raise
@@ -76,7 +73,7 @@ class Caller:
         held.settle(
             tokens=account.usage.prompt_tokens + account.usage.completion_tokens,
             usd=account.cost_usd,
-            escalations=int(account.escalated or is_climb),
+            escalations=int(account.escalated),
             **known,
         )
         return reply
@@ -87,15 +84,47 @@ class Caller:
         return most is None or self.budget.spent.escalations + self.budget.reserved.escalations < most
 
     def cancel(self) -> None:
-        """Abort every call in its engine, and let none go out any more."""
-        self._is_cancelled = True
+        """Abort every call in its engine and every tool, and let none go out any more."""
+        self.is_cancelled = True
         for task in self._running:
             task.cancel()
 
-    def _reserve(self, worst: dict[str, float], model: str, *, is_climb: bool) -> tuple[Reservation, bool]:
+    async def within(self, doing: Coroutine[Any, Any, T]) -> T:
+        """Do it within the session's time, and only as long as the session is not cancelled.
+
+        :raises LimitError: when the session's time is over before it is done.
+        :raises AgentError: when the session is cancelled.
+        """
+        if self.is_cancelled:
+            doing.close()
+            raise AgentError("the session was cancelled")
+        task = asyncio.create_task(doing)
+        self._running.add(task)
+        try:
+            async with self.budget.in_time():
+                return await task
+        except asyncio.CancelledError:
+            if self.is_cancelled:
+                raise AgentError("the session was cancelled") from None
+            raise
+        finally:
+            task.cancel()
+            self._running.discard(task)
+            with suppress(asyncio.CancelledError, Exception):
+                await task
+
+    async def _listed(self) -> tuple[Member, ...]:
+        async with self._listing:
+            if self._members is None:
+                self._members = tuple(sorted(await self._line.members(), key=lambda each: each.price))
+            return self._members
+
+    def _is_counted(self) -> bool:
+        """Whether a limit counts what depends on who answers."""
+        return any(getattr(self._limits, name) is not None for name in ("tokens", "usd", "joules"))
+
+    def _reserve(self, worst: dict[str, float], model: str) -> tuple[Reservation, bool]:
         """Promise `worst` to a call, and whether its route may climb, which a pinned one cannot."""
-        if is_climb:
-            return self.budget.reserve(**worst, escalations=1), False
         is_counted = self._limits.escalations is not None and model == AUTO
         if is_counted and self.may_climb():
             return self.budget.reserve(**worst, escalations=1), True
@@ -107,25 +136,6 @@ class Caller:
             return await self._line.complete(request, model)
         return await reply_of(self._line.stream(request, model), request.n, hear)
 
-    async def _ask(self, saying: Coroutine[Any, Any, Reply]) -> Reply:
-        if self._is_cancelled:
-            saying.close()
-            raise AgentError("the session was cancelled")
-        task = asyncio.create_task(saying)
-        self._running.add(task)
-        try:
-            async with self.budget.in_time():
-                return await task
-        except asyncio.CancelledError:
-            if self._is_cancelled:
-                raise AgentError("the session was cancelled") from None
-            raise
-        finally:
-            task.cancel()
-            self._running.discard(task)
-            with suppress(asyncio.CancelledError, Exception):
-                await task
-
     def _worst(self, request: Request, model: str, members: Sequence[Member]) -> dict[str, float]:
         """The most that one call may take: a token has a byte at least, and every model of a route may write
         its whole answer.
@@ -133,20 +143,26 @@ class Caller:
         :raises StepError: when a limit counts dollars or joules and a model that may answer has no figure.
         """
         asked = [each for each in members if model in (AUTO, each.name)]
-        turns = sum(len(m.content.encode()) + _size(m.extra) + TURN_TOKENS for m in request.messages)
+        turns = sum(_bytes(m.content) + _size(m.extra) + TURN_TOKENS for m in request.messages)
         schema = request.response_format if wants_json(request) else None
         forms = sum(FORM_TOKENS + _size(each) for each in (request.tools, schema) if each)
         prompt, written = SYSTEM_TOKENS + turns + forms, request.n * request.max_tokens
         worst: dict[str, float] = {"requests": 1, "tokens": (prompt + written) * max(len(asked), 1)}
         for limit, figures in (("usd", _prices), ("joules", _joules)):
             if getattr(self._limits, limit) is not None:
+                if not asked:
+                    raise StepError(_unknown(limit, model))
                 worst[limit] = sum(_cost(each, figures, prompt, written, limit) for each in asked)
         return worst
 
 
+def _bytes(text: str) -> int:
+    return len(text.encode(errors="replace"))
+
+
 def _size(told: object) -> int:
-    """Characters that something takes in a prompt; none where there is none of it."""
-    return len(repr(told)) if told else 0
+    """Bytes that something takes in a prompt at most, as JSON; none where there is none of it."""
+    return _bytes(json.dumps(told, default=repr)) if told else 0
 
 
 def _prices(member: Member) -> tuple[float, float] | None:
@@ -164,8 +180,12 @@ def _joules(member: Member) -> tuple[float, float] | None:
 def _cost(member: Member, figures: Figures, prompt: int, written: int, limit: str) -> float:
     found = figures(member)
     if found is None:
-        raise StepError(
-            f"a limit of {limit} needs figures of every model that may answer, and {member.name!r} has none: "
-            "give it a price or energy in router.yaml, or leave the limit out"
-        )
+        raise StepError(_unknown(limit, member.name))
     return prompt * found[0] + written * found[1]
+
+
+def _unknown(limit: str, model: str) -> str:
+    return (
+        f"a limit of {limit} needs figures of every model that may answer, and {model!r} has none: "
+        "give it a price or energy in router.yaml, or leave the limit out"
+    )

@@ -1,5 +1,6 @@
-"""JSON schemas as they go to a model: no titles, and objects closed to names that they do not list."""
+"""JSON schemas as they go to a model: no titles, no default that JSON has not, objects closed to others."""
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
@@ -32,7 +33,18 @@ def _spare(schema: Any) -> Any:
         return schema
     spare = {keyword: _spare_at(keyword, part) for keyword, part in cast(dict[str, Any], schema).items()}
     spare.pop("title", None)
+    if not _is_json(spare.get("default")):
+        del spare["default"]
     return {"additionalProperties": False, **spare} if "properties" in spare else spare
+
+
+def _is_json(value: Any) -> bool:
+    """Whether JSON has it: it has neither NaN nor infinity."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        return False
+    return True
 
 
 def _spare_at(keyword: str, part: Any) -> Any:

@@ -8,13 +8,14 @@ from collections.abc import Awaitable, Callable, Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from pinnace.agents.ablation import AS_WRITTEN, Ablation
 from pinnace.agents.limits import Limits
 from pinnace.agents.line import Line
 from pinnace.agents.session import UNLIMITED, Session
 from pinnace.agents.step import Input, Step
+from pinnace.errors import StepError
 from pinnace.models.together import together
 
 T = TypeVar("T")
@@ -57,7 +58,7 @@ class Fleet:
         dispatcher = Dispatcher.from_config(load_config(Path(path)))
         return cls(LocalLine(dispatcher), start=dispatcher.start, stop=dispatcher.drain)
 
-    async def __aenter__(self) -> "Fleet":
+    async def __aenter__(self) -> Self:
         await self._start()
         return self
 
@@ -89,16 +90,23 @@ class Fleet:
 
         The first that fails cancels the others, and is raised.
 
+        :param items: taken one by one, as places get free.
         :param limits: of each session.
         :param at_once: how many run at a time.
+        :raises StepError: when none may.
         """
-        places = asyncio.Semaphore(at_once)
+        if at_once < 1:
+            raise StepError(f"map: expected at_once of at least 1, got {at_once!r}")
+        numbered = enumerate(items)
+        made: dict[int, T] = {}
 
-        async def run(item: Item) -> T:
-            async with places, self.session(limits) as session:
-                return await pipeline(session, item)
+        async def work() -> None:
+            for at, item in numbered:
+                async with self.session(limits) as session:
+                    made[at] = await pipeline(session, item)
 
-        return await together([run(item) for item in items])
+        await together([work() for _ in range(at_once)])
+        return [made[at] for at in range(len(made))]
 
     @contextmanager
     def blocking(self) -> "Generator[Blocking, None, None]":

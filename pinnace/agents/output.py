@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
-from pydantic_core import PydanticSerializationError
 
 from pinnace.agents.closed_schema import closed, needs_all
-from pinnace.agents.short_line import short_line
+from pinnace.agents.short_line import error_line, short_line
 from pinnace.errors import StepError
 from pinnace.models.tool_turns import MOST_CHOICES, is_choice
 
@@ -82,9 +80,11 @@ class Output(Generic[T]):
 
     def _validated(self, value: object) -> T:
         try:
-            return self._adapter.validate_json(json.dumps(value))
+            return self._adapter.validate_json(json.dumps(value, allow_nan=False))
         except ValidationError as error:
             raise UnreadableError(one_line(error)) from None
+        except ValueError:
+            raise UnreadableError(f"expected numbers that JSON has, got {short_line(repr(value))}") from None
 
 
 def output_of(kind: type[T], step: str) -> Output[T]:
@@ -97,20 +97,18 @@ def output_of(kind: type[T], step: str) -> Output[T]:
     try:
         adapter = TypeAdapter(kind)
         schema = adapter.json_schema()
-    except (PydanticSchemaGenerationError, PydanticUserError, PydanticSerializationError, TypeError) as error:
+    except Exception as error:  # a type's own hooks may raise what they like
         raise StepError(
-            f"step {step!r}: output {_name(kind)} has no JSON schema ({short_line(str(error))}): "
+            f"step {step!r}: output {_name(kind)} has no JSON schema ({error_line(error)}): "
             "use a pydantic model, a dataclass, an enum, or a type of these, numbers, texts, lists and dicts"
         ) from error
     if choices := _choices(schema):
         found = Output(kind, None, is_wrapped=False, _adapter=adapter, choices=choices)
         _check_reads(found, step)
         return found
-    empty = _empty(schema)
-    if not schema or empty is not None:
-        told = f"leaves {empty!r} open" if schema else "allows anything"
+    if fault := _fault(schema):
         raise StepError(
-            f"step {step!r}: output {_name(kind)} {told}: no model can be held to that; say what it is"
+            f"step {step!r}: output {_name(kind)} {fault}: no model can be held to that; say what it is"
         )
     is_wrapped = schema.get("type") != "object"
     if is_wrapped:
@@ -153,12 +151,16 @@ def _check_reads(output: Output[Any], step: str) -> None:
         ) from None
 
 
-def _empty(schema: Mapping[str, Any]) -> str | None:
-    """The name of a required property that may be anything at all; None where there is none."""
+def _fault(schema: Mapping[str, Any]) -> str | None:
+    """Why no answer can be held to it: it, or a property that is required, is anything at all, or nothing."""
+    if not schema:
+        return "allows anything"
+    if schema.get("enum") == []:
+        return "allows nothing"
     properties: Mapping[str, Any] = schema.get("properties") or {}
     for name, inner in properties.items():
         if name in schema.get("required", ()) and not set(inner) - {"title", "description"}:
-            return name
+            return f"leaves {name!r} open"
     return None
 
 

@@ -35,8 +35,10 @@ def plan_and_solve(
 
     Questions beyond `most` are left out; where the planner has none, the solver is asked the text itself.
 
-    :raises StepError: when the planner's output is no list of texts.
+    :raises StepError: when the planner's output is no list of texts, or no question may be asked.
     """
+    if most < 1:
+        raise StepError(f"plan_and_solve: expected most of at least 1, got {most!r}")
     if planner.output != list[str]:
         raise StepError(f"plan_and_solve: expected a planner with output=list[str], got {planner.output!r}")
 

@@ -57,11 +57,16 @@ class ScriptedFleet(Fleet):
     `aborted` those that were cancelled.
 
     :param members: the models that it says it has; `Say.model` names one of them.
+    :raises StepError: when it names none of them.
     """
 
     def __init__(self, *script: Say, members: Sequence[Member] = (SMALL, LARGE)) -> None:
         self._left = [_Line(say, say.times) for say in script]
         self._members = tuple(members)
+        names = [each.name for each in members]
+        for say in script:
+            if say.model not in names:
+                raise StepError(f"expected a line of the script to be of {', '.join(names)}; got {say}")
         self.requests: list[Request] = []
         self.models: list[str] = []
         self.running = 0

@@ -13,17 +13,16 @@ from typing import Any, TypeVar, cast
 from pinnace.agents.ablation import AS_WRITTEN, Ablation
 from pinnace.agents.answer import Answer, Escalated, Final, StepEvent, Tell, Text, ToolCalled
 from pinnace.agents.asking import StepAsking
-from pinnace.agents.budget import Budget, Spent
+from pinnace.agents.budget import Budget, Reservation, Spent
 from pinnace.agents.calling import Caller
 from pinnace.agents.limits import Limits
 from pinnace.agents.line import AUTO, Line
-from pinnace.agents.reply import Member
 from pinnace.agents.short_line import error_line
 from pinnace.agents.spanned import spanned
 from pinnace.agents.step import Input, Step
 from pinnace.agents.strategy import Choice, single
 from pinnace.agents.trace import Trace
-from pinnace.errors import BackendError, OutputError, RequestError
+from pinnace.errors import AgentError, BackendError, LimitError, OutputError, RequestError
 from pinnace.models.completion import Message
 
 T = TypeVar("T")
@@ -77,8 +76,8 @@ class Session:
         """The answer to one step, with how it came about.
 
         :raises OutputError: when no model's answer is of the step's type.
-        :raises LimitError: when the next call could pass a limit of the session.
-        :raises ToolError: when a tool could not be used.
+        :raises LimitError: when the next call could pass a limit of the session, and there is no answer yet.
+        :raises ToolError: when a tool could not be used, and there is no answer yet.
         :raises BackendError: when no model could answer.
         """
         return await self._answer(self._ablation.of(step), asked, None)
@@ -114,6 +113,7 @@ class Session:
         """Try rung after rung, until an answer is taken or nothing is left above."""
         model, tried = step.model, list[str]()
         best: tuple[Choice[T], StepAsking[T]] | None = None
+        climb = self._budget.reserve()
         while True:
             asking = StepAsking(
                 step,
@@ -127,13 +127,17 @@ class Session:
                 is_live=_is_live(step),
             )
             try:
-                choice = await step.strategy(asking)
-            except (BackendError, RequestError) as error:
-                above = await self._above(step, [*tried, model]) if tried else None
+                with climb:
+                    choice = await step.strategy(asking)
+                    climb.settle()
+            except (BackendError, RequestError, AgentError) as error:
+                is_served = isinstance(error, AgentError)
+                above = await self._above(step, [*tried, model]) if tried and not is_served else None
                 if above is not None:
-                    model = above.name
+                    model, climb = above
+                    _tell_climb(tell, model, f"the model before failed: {error_line(error)}")
                     continue
-                if best is None:
+                if best is None or self._caller.is_cancelled:
                     raise
                 return _answer(*best, len(tried), f"not climbed: {error}")
             tried.append(choice.drawn.account.model)
@@ -142,21 +146,33 @@ class Session:
             above = None if _is_taken(choice, step) else await self._above(step, tried)
             if above is None:
                 if best is None:
-                    raise OutputError(_unreadable(step, tried, choice.drawn.fault))
+                    unreadable = OutputError(_unreadable(step, tried, choice.drawn.fault))
+                    raise choice.drawn.error or unreadable
                 return _answer(*best, len(tried))
             why = choice.drawn.fault or f"{choice.why}: below {step.accept}"
             asking.doubt(why)
-            if tell is not None:
-                tell(Escalated(above.name, why))
-            model = above.name
+            model, climb = above
+            _tell_climb(tell, model, why)
 
-    async def _above(self, step: Step[Any], tried: Sequence[str]) -> Member | None:
-        """The cheapest model dearer than all that were tried; None where there is none, or none may be."""
+    async def _above(self, step: Step[Any], tried: Sequence[str]) -> tuple[str, Reservation] | None:
+        """The cheapest model dearer than all that were tried, and the escalation that is promised to it.
+
+        None where there is none, none may be asked, or nobody can tell.
+        """
         if step.model != AUTO or not self._caller.may_climb():
             return None
-        members = await self._caller.members()
-        prices = [each.price for each in members if each.name in tried]
-        return next((each for each in members if prices and each.price > max(prices)), None)
+        try:
+            members = await self._caller.members()
+            prices = [each.price for each in members if each.name in tried]
+            above = next((each.name for each in members if prices and each.price > max(prices)), None)
+            return (above, self._budget.reserve(escalations=1)) if above is not None else None
+        except (BackendError, RequestError, LimitError):
+            return None
+
+
+def _tell_climb(tell: Tell | None, model: str, why: str) -> None:
+    if tell is not None:
+        tell(Escalated(model, why))
 
 
 def _is_live(step: Step[Any]) -> bool:

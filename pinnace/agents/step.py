@@ -6,6 +6,7 @@ nothing of who answers; there is no prompt in it but the one that is written int
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, Generic, cast
 
 from typing_extensions import TypeVar
@@ -63,8 +64,8 @@ class Step(Generic[T]):
             (self.max_tokens < 1, "max_tokens of at least 1", self.max_tokens),
             (self.accept is not None and not 0 <= self.accept <= 1, "accept between 0 and 1", self.accept),
             (
-                self.temperature is not None and self.temperature < 0,
-                "temperature of at least 0",
+                self.temperature is not None and not 0 <= self.temperature < inf,
+                "a finite temperature of at least 0",
                 self.temperature,
             ),
             (SLOT not in self.template, f"a template with {SLOT}", self.template),
@@ -79,8 +80,20 @@ class Step(Generic[T]):
         object.__setattr__(self, "reads", output_of(self.output, self.name))
 
     def messages(self, asked: Input) -> tuple[Message, ...]:
-        """The turns of one call about `asked`."""
+        """The turns of one call about `asked`.
+
+        :raises StepError: when a text is none that UTF-8 can carry.
+        """
         system = (Message("system", self.instructions),) if self.instructions else ()
-        if isinstance(asked, str):
-            return (*system, Message("user", self.template.replace(SLOT, asked)))
-        return (*system, *asked)
+        own = (Message("user", self.template.replace(SLOT, asked)),) if isinstance(asked, str) else asked
+        turns = (*system, *own)
+        for turn in turns:
+            self._check_text(turn.content)
+        return turns
+
+    def _check_text(self, text: str) -> None:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            got = f"{text[error.start]!r} at character {error.start}"
+            raise StepError(f"step {self.name!r}: expected text that UTF-8 can carry, got {got}") from None

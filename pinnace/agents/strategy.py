@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from pinnace.agents.reply import Account, Sample
+from pinnace.errors import AgentError
 from pinnace.models.completion import Message
 
 T = TypeVar("T")
@@ -18,7 +19,7 @@ T = TypeVar("T")
 class Drawn(Generic[T]):
     """One answer that was drawn: its sample, and its value, or `fault`, why it is none of the step's type.
 
-    `asked` are the turns that it answers.
+    `asked` are the turns that it answers. `error` is what ended its conversation, where it came to no answer.
     """
 
     sample: Sample
@@ -26,6 +27,7 @@ class Drawn(Generic[T]):
     value: T | None = None
     fault: str | None = None
     asked: tuple[Message, ...] = ()
+    error: AgentError | None = None
 
     @property
     def is_valid(self) -> bool:

@@ -63,6 +63,8 @@ def think_at(
         )
         given = rank(beginnings)
         ranks = await given if isawaitable(given) else given
+        if len(ranks) != n:
+            raise StepError(f"think_at: expected a rank of each of {n} beginnings, got {len(ranks)}")
         best = sorted(range(n), key=lambda at: -ranks[at])[:keep]
         finished = await asking.go_on([beginnings[at] for at in best], temperature=temperature)
         return elect(finished, [1.0] * keep, key, f"of the {keep} best beginnings of {n}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 
-from pinnace.agents.trace import Span
+from pinnace.agents.trace import NOT_FINISHED, Span
 from pinnace.errors import StepError, TableError
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def emit(spans: Sequence[Span], began_ns: int, provider: "TracerProvider | None"
             start_time=_ns(span.began, began_ns),
         )
         inside[span.id] = set_span_in_context(told)
-        if span.error is not None:
+        if span.error not in (None, NOT_FINISHED):
             told.set_status(StatusCode.ERROR, span.error)
         told.end(_ns(span.began + span.seconds, began_ns))
 
@@ -114,7 +114,8 @@ def _attributes(span: Span) -> dict[str, _Value]:
             own = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": span.name}
     found = own | {
         "pinnace.note": span.note or None,
-        "error.type": None if span.error is None else "_OTHER",
+        "pinnace.unfinished": True if span.error == NOT_FINISHED else None,
+        "error.type": None if span.error in (None, NOT_FINISHED) else "_OTHER",
     }
     return {name: value for name, value in found.items() if value is not None}
 

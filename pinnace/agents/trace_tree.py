@@ -18,6 +18,7 @@ WIDE = 2_000
 """Columns of plain text, in which no line has to be cut."""
 MOST_SHOWN = 80
 """Characters shown of a name, a reason, an error or a note."""
+ASCII_GUIDES = str.maketrans("└├─│", "`+-|")
 
 _Part = tuple[str, str]  # text and style
 
@@ -28,7 +29,16 @@ def show(spans: Sequence[Span], left_out: int = 0, console: Console | None = Non
     if console.is_terminal:
         console.print(tree_of(spans, left_out), no_wrap=True, overflow="ellipsis")
     else:
-        console.out(as_text(spans, left_out), highlight=False)
+        console.out(_carried(as_text(spans, left_out), console.encoding), highlight=False)
+
+
+def _carried(text: str, encoding: str) -> str:
+    """The text as far as `encoding` can carry it, with guides of ASCII where it has no others."""
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return text.translate(ASCII_GUIDES).encode(encoding, "replace").decode(encoding)
+    return text
 
 
 def as_text(spans: Sequence[Span], left_out: int = 0) -> str:

@@ -46,15 +46,17 @@ def vote(
 def elect(drawn: Sequence[Drawn[T]], weights: Sequence[float], key: Key | None, told: str) -> Choice[T]:
     """The first answer of the value that weighs most; its confidence is that value's share of all weights."""
     votes: dict[Hashable, float] = defaultdict(float)
+    first: dict[Hashable, Drawn[T]] = {}
     for each, weight in zip(drawn, weights, strict=True):
         if each.is_valid:
-            votes[_key_of(each.value, key)] += weight
+            value = _key_of(each.value, key)
+            votes[value] += weight
+            first.setdefault(value, each)
     if not votes:
         return Choice(drawn[0], 0.0, f"none {told} is of the step's type")
     winner = max(votes, key=lambda value: votes[value])
-    first = next(each for each in drawn if each.is_valid and _key_of(each.value, key) == winner)
     share = votes[winner] / sum(weights) if sum(weights) else 0.0
-    return Choice(first, share, f"{share:.0%} {told}")
+    return Choice(first[winner], share, f"{share:.0%} {told}")
 
 
 def group_confidence(tokens: Sequence[TokenLogprob], window: int = WINDOW) -> float:
@@ -84,4 +86,8 @@ def _key_of(value: Any, key: Key | None) -> Hashable:
         return key(value)
     if isinstance(value, str):
         return " ".join(value.casefold().split())
-    return value if isinstance(value, Hashable) else repr(value)
+    try:
+        hash(value)
+    except TypeError:  # it is a list, or holds one
+        return repr(value)
+    return value

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated, Any, TypeVar
@@ -26,6 +27,7 @@ from pinnace.agents.trace import totals_of
 from pinnace.cli import app, eval_live
 from pinnace.cli.evaluate import COLUMNS, evaluate
 from pinnace.cli.report_option import ReportOption
+from pinnace.config import Config
 from pinnace.errors import TableError
 from pinnace.eval.code_box import containment
 from pinnace.eval.example import Example, sample
@@ -88,8 +90,12 @@ def pipeline(
     file = read_pipeline(target)
     asked = [(each, file.made_with(each.words)) for each in variants(ways)]
     examples = _examples(suites, data, split.value, rows, seed)
-    find = partial(Fleet.connect, url, api_key) if url else partial(_own_fleet, config)
-    run = asyncio.run(_run(find, asked, examples, concurrency, out, keep_answers))
+    if url:
+        find, place = partial(Fleet.connect, url, api_key), url
+    else:
+        read = app.read_config(config)
+        find, place = partial(_own_fleet, read), read.model_dump_json()
+    run = asyncio.run(_run(find, place, asked, examples, concurrency, out, keep_answers))
     figures = pipeline_figures(run.table, seed=seed)
     if report is not None:
         command = shlex.join(["pinnace", *sys.argv[1:]])
@@ -121,15 +127,15 @@ def _examples(suites: Sequence[str], data: Path, split: str, rows: int, seed: in
     return drawn
 
 
-def _own_fleet(config: Path) -> Fleet:
+def _own_fleet(config: Config) -> Fleet:
     """The fleet of this configuration, in this process, as it serves, without the ledger."""
-    read = app.read_config(config)
-    dispatcher = Dispatcher(ModelFleet.from_config(read), make_router(read))
+    dispatcher = Dispatcher(ModelFleet.from_config(config), make_router(config))
     return Fleet(LocalLine(dispatcher), start=dispatcher.start, stop=dispatcher.drain)
 
 
 async def _run(
     find: Callable[[], Fleet],
+    place: str,
     asked: Sequence[tuple[Variant, Made]],
     examples: Sequence[Example],
     concurrency: int,
@@ -139,7 +145,7 @@ async def _run(
     with Progress(*COLUMNS, console=app.stderr) as progress:
         starting = progress.add_task("starting the fleet", total=None)
         async with find() as fleet:
-            columns = await columns_of(fleet, asked)
+            columns = await columns_of(fleet, asked, place)
             progress.remove_task(starting)
             bars = {each.name: progress.add_task(each.name, total=len(examples)) for each in columns}
 
@@ -156,17 +162,19 @@ async def _run(
             )
 
 
-async def columns_of(fleet: Fleet, asked: Sequence[tuple[Variant, Made]]) -> list[Column]:
+async def columns_of(fleet: Fleet, asked: Sequence[tuple[Variant, Made]], place: str = "") -> list[Column]:
     """A column for every variant, `NAME@VARIANT`, so that no router takes it for a model.
 
+    :param place: the fleet's address, or its configuration.
     :raises ConfigError: when the fleet's prices do not tell what a variant needs.
     """
     members = await fleet.line.members()
     found: list[Column] = []
+    who = sha256(repr((place, members)).encode()).hexdigest()
     for variant, made in asked:
         ablation = variant.ablation(members)
         runs = _Runs(fleet.line, made, ablation)
-        made_of = f"{made.file.digest} {variant.name} {ablation.model}"
+        made_of = f"{made.file.digest} {who} {variant.name} {ablation.model}"
         found.append(Column(f"{made.file.name}@{variant.name}", runs.run, made_of))
     return found
 

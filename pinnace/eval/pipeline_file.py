@@ -5,6 +5,7 @@ words as keyword arguments, all of them texts. Importing runs the file, with its
 itself would. It is their code: what it raises is told, and is no fault of ours. Knows nothing of sessions.
 """
 
+import asyncio
 import importlib.util
 import inspect
 import sys
@@ -92,10 +93,15 @@ class Made:
             said = await self._call(session, prompt)
         except Exception as error:
             return "", self._fault(first_error(error))
+        except asyncio.CancelledError as error:  # of something that it awaits, unless it is cancelled itself
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            return "", self._fault(error)
         if not isinstance(said, str):
             raise StepError(f"{self.file}: expected it to return text, got {said!r:.80}")
         self._has_answered = True
-        return said, None
+        return said.encode(errors="replace").decode(), None
 
     def _fault(self, error: BaseException) -> str:
         told = self.file.fault(error)
