@@ -14,8 +14,8 @@ class Limits:
     """The limits of one session; None is no limit.
 
     `requests` are calls of a model, `tokens` those read and written by the models that answered, `seconds`
-    the age of the session, `usd` and `joules` what all calls cost, `escalations` climbs to a dearer model, of the
-    session or of a route within one call. Zero `tool_calls` or `escalations` means none at all.
+    the age of the session, `usd` and `joules` what all calls cost, `escalations` climbs to a dearer
+    model, of the session or of a route within one call. Zero `tool_calls` or `escalations` means none at all.
 
     :raises StepError: when a limit is no number, not finite, negative, or zero where zero lets nothing run.
     """
