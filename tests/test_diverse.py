@@ -12,8 +12,8 @@ from server_fixtures import member
 from pinnace.errors import BackendUnavailableError, ContextTooLongError, DeadlineExceededError
 from pinnace.models.card import card_of
 from pinnace.models.completion import Request
+from pinnace.models.tool_calls import ToolCall
 from pinnace.router.diverse import Distinct, Sample, Wish, diverse, said, small_first
-from pinnace.router.validity import ToolCall
 
 JSON = Request(ASKED.messages, response_format={"type": "json_object"})
 

@@ -15,9 +15,10 @@ from pinnace.models import grammar_check
 from pinnace.models.completion import Delta, Message, Request
 from pinnace.models.grammar import grammar_of, parts_of_request
 from pinnace.models.grammar_check import REMEMBERED, GrammarCheck
+from pinnace.models.tool_calls import gather_calls
 from pinnace.models.tool_stream import ToolStreams
 from pinnace.models.tool_turns import AFTER_NAME, CLOSING, OPENING
-from pinnace.router.validity import gather_calls, is_valid
+from pinnace.router.validity import is_valid
 
 llguidance = pytest.importorskip("llguidance")
 

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
-from pinnace.config import VllmMember, load_config
+from pinnace.config import VllmMember, Votes, load_config
 from pinnace.errors import RequestError
 from pinnace.models.completion import Delta, Message, Request
+from pinnace.models.tool_calls import gather_calls
 from pinnace.models.vllm_backend import VllmBackend
-from pinnace.router.validity import gather_calls, is_valid
+from pinnace.models.voted import VotedBackend
+from pinnace.router.validity import is_valid
 
 pytestmark = pytest.mark.real
 
@@ -120,6 +122,22 @@ async def test_free_text_stays_text_and_a_forced_call_is_a_call(backend):
             assert (text, finish) == ("", "tool_calls")
             assert {call.name for call in calls} <= names
             assert is_valid(text, calls, asked)
+
+
+async def test_a_vote_is_one_of_its_samples_and_the_same_one_each_time(backend):
+    voting = VotedBackend(backend, Votes(samples=5, temperature=0.8))
+    asked = replace(BOTH, tool_choice="required", parallel_tool_calls=False, response_format=None)
+    first, second = [await read(voting, asked) for _ in range(2)]  # type: ignore[arg-type]
+    assert told(first[0]) == told(second[0])
+    text, calls, finish = told(first[0])
+    assert is_valid(text, calls, asked)
+    assert finish == "tool_calls"
+    drawn = replace(asked, n=5, temperature=0.8, seed=0)
+    samples = [told(deltas)[1] for deltas in await read(backend, drawn)]
+    assert samples.count(calls) == max(map(samples.count, samples))
+    assert first[0][-1].agreement == samples.count(calls) / 5
+    usages = [delta.usage for delta in first[0] if delta.usage is not None]
+    assert usages[-1].completion_tokens > max(len(delta.logprobs) for delta in first[0])
 
 
 async def test_any_json_object_comes_to_an_end(backend):

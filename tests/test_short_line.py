@@ -1,6 +1,6 @@
 """One short line of what other people's code says, or fails to say."""
 
-from pinnace.agents.short_line import error_line, first_error, short_line
+from pinnace.models.short_line import error_line, first_error, short_line
 
 
 class MuteError(Exception):

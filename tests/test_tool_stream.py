@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinnace.models.completion import Delta
+from pinnace.models.tool_calls import ToolCall, gather_calls
 from pinnace.models.tool_stream import ToolStreams
 from pinnace.models.tool_turns import AFTER_NAME, BETWEEN_CALLS, CLOSING, OPENING
-from pinnace.router.validity import ToolCall, gather_calls
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),

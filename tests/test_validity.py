@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinnace.models.completion import Message, Request
-from pinnace.router.validity import ToolCall, fits, gather_calls, is_valid
+from pinnace.models.tool_calls import ToolCall, gather_calls
+from pinnace.router.validity import fits, is_valid
 
 ASKED = (Message("user", "Where is it?"),)
 PLACE = {

@@ -15,13 +15,13 @@ from pinnace.agents.calling import Caller
 from pinnace.agents.line import AUTO
 from pinnace.agents.output import UnreadableError
 from pinnace.agents.reply import Account, Call, Reply, Sample, Settled
-from pinnace.agents.short_line import short_line
 from pinnace.agents.spanned import spanned
 from pinnace.agents.step import Step
 from pinnace.agents.strategy import Drawn
 from pinnace.agents.trace import OpenSpan, Trace
 from pinnace.errors import OutputError, StepError, ToolArgumentsError
 from pinnace.models.completion import PREFIX, Delta, Message, Request, total_tokens
+from pinnace.models.short_line import short_line
 from pinnace.models.together import together
 
 T = TypeVar("T")

@@ -14,12 +14,12 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, Field, FiniteFloat, ValidationError, model_validator
 
 from pinnace.agents.reply import Account, Member, Settled
-from pinnace.agents.short_line import short_line
 from pinnace.config import OpenAIMember
 from pinnace.errors import BackendError, RequestError
 from pinnace.models import openai_body
 from pinnace.models.completion import Delta, Request, Usage
 from pinnace.models.openai_chunk import Choice, ChoiceDelta, Chunk, ReportedUsage
+from pinnace.models.short_line import short_line
 from pinnace.models.tool_turns import answer_choices
 from pinnace.router.accepting import check_accept
 from pinnace.router.needs import CHARACTERS_PER_TOKEN, prompt_tokens

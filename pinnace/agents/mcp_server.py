@@ -12,13 +12,13 @@ from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias, cast
 
-from pinnace.agents.short_line import error_line, first_error, short_line
 from pinnace.agents.tool_schema import LONGEST_DESCRIPTION
 from pinnace.agents.tools import MOST_BYTES, TIMEOUT_S, Tool
 from pinnace.config import Limits
 from pinnace.errors import AgentError, RequestError, StepError, ToolArgumentsError
 from pinnace.models.json_fit import fits
 from pinnace.models.json_schema import check_schema
+from pinnace.models.short_line import error_line, first_error, short_line
 
 Server: TypeAlias = str | list[str] | object
 """An address (`http://…/mcp`), the words of a command that talks over its standard input and output, or an

@@ -13,8 +13,8 @@ from typing import Any, Generic, TypeVar, cast
 from pydantic import TypeAdapter, ValidationError
 
 from pinnace.agents.closed_schema import closed, needs_all
-from pinnace.agents.short_line import error_line, short_line
 from pinnace.errors import StepError
+from pinnace.models.short_line import error_line, short_line
 from pinnace.models.tool_turns import MOST_CHOICES, is_choice
 
 T = TypeVar("T")

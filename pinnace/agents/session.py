@@ -17,13 +17,13 @@ from pinnace.agents.budget import Budget, Reservation, Spent
 from pinnace.agents.calling import Caller
 from pinnace.agents.limits import Limits
 from pinnace.agents.line import AUTO, Line
-from pinnace.agents.short_line import error_line
 from pinnace.agents.spanned import spanned
 from pinnace.agents.step import Input, Step
 from pinnace.agents.strategy import Choice, single
 from pinnace.agents.trace import Trace
 from pinnace.errors import AgentError, BackendError, LimitError, OutputError, RequestError
 from pinnace.models.completion import Message
+from pinnace.models.short_line import error_line
 
 T = TypeVar("T")
 UNLIMITED = Limits()

@@ -4,8 +4,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Unpack
 
-from pinnace.agents.short_line import error_line
 from pinnace.agents.trace import Found, Kind, OpenSpan, Trace
+from pinnace.models.short_line import error_line
 
 
 @contextmanager

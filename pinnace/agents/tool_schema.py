@@ -19,8 +19,8 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import SchemaError
 
 from pinnace.agents.closed_schema import closed
-from pinnace.agents.short_line import short_line
 from pinnace.errors import StepError
+from pinnace.models.short_line import short_line
 
 LONGEST_DESCRIPTION = 1024
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")

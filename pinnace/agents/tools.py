@@ -18,9 +18,9 @@ from typing import Any, TypeAlias, cast, overload
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, to_json
 
-from pinnace.agents.short_line import error_line, short_line
 from pinnace.agents.tool_schema import schema_of
 from pinnace.errors import StepError, ToolArgumentsError, ToolFailedError, ToolTimeoutError
+from pinnace.models.short_line import error_line, short_line
 
 TIMEOUT_S = 30.0
 MOST_BYTES = 16_384

@@ -23,6 +23,7 @@ from pinnace.config.fleet import (
     ScriptedReply,
     Timeouts,
     VllmMember,
+    Votes,
 )
 from pinnace.config.keys import Key, PriorityName, ResponseCache
 from pinnace.config.ledger import Ledger
@@ -70,6 +71,7 @@ __all__ = [
     "Timeouts",
     "Tracing",
     "VllmMember",
+    "Votes",
     "adapter_slots",
     "load_config",
     "parse_config",

@@ -25,6 +25,13 @@ class Sampling(Section):
     top_p: float = Field(default=1.0, gt=0, le=1)
 
 
+class Votes(Section):
+    """So many samples are drawn, at this temperature, and what most of them say is the answer."""
+
+    samples: int = Field(ge=2, le=64)
+    temperature: float = Field(default=0.5, gt=0, le=2)
+
+
 class Member(Section):
     """What every fleet member has, whatever runs it.
 
@@ -32,7 +39,7 @@ class Member(Section):
     name: a fresh large model borrows those of a measured one until it has rows of its own. `max_running` and
     `max_tokens_in_flight` bound what this model has at once, of which `max_waiting` more may wait for it.
     A judged answer whose confidence is below `least_bar` is climbed past wherever a dearer model that is
-    about as good can answer.
+    about as good can answer. `votes` is how an answer is found that is held to a form.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$")
@@ -42,6 +49,7 @@ class Member(Section):
     json_schema: bool = False
     optional: bool = False
     sampling: Sampling = Sampling()
+    votes: Votes | None = None
     max_running: int | None = Field(default=None, ge=1)
     max_waiting: int = Field(default=16, ge=0)
     max_tokens_in_flight: int | None = Field(default=None, ge=1)

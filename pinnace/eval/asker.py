@@ -12,7 +12,7 @@ from typing import Protocol
 
 from pinnace.errors import BackendError, ConfigError
 from pinnace.eval.asking import MOST_SHOTS
-from pinnace.eval.reply import Reply, text_of
+from pinnace.eval.reply import Reply, agreement_in, text_of
 from pinnace.models.backend import Backend
 from pinnace.models.completion import Delta, FinishReason, Request
 from pinnace.router.answer import Answered
@@ -84,6 +84,7 @@ class MemberAsker:
             usage=usage,
             cost=card.cost(usage) if usage else nan,
             valid=valid,
+            agreement=agreement_in(deltas),
         )
 
 
@@ -114,6 +115,7 @@ class RouteAsker:
             usage=account.usage,
             cost=account.cost_usd,
             valid=valid,
+            agreement=agreement_in(deltas),
             answered_by=account.model,
             escalated=account.escalated,
             confidence=account.confidence,

@@ -17,7 +17,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
-from pinnace.agents.short_line import error_line, first_error
 from pinnace.errors import (
     AgentError,
     ConfigError,
@@ -26,6 +25,7 @@ from pinnace.errors import (
     PinnaceError,
     StepError,
 )
+from pinnace.models.short_line import error_line, first_error
 
 EXPECTED = "an 'async def' of (run, prompt), or a plain function that returns one"
 NO_ANSWER = (AgentError, ContextTooLongError, NoCapableModelError)

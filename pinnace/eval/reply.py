@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pinnace.models.completion import Delta, FinishReason, Request, TokenLogprob, Usage
+from pinnace.models.tool_calls import ToolCall, gather_calls
 from pinnace.router.evidence import evidence_of
-from pinnace.router.validity import ToolCall, gather_calls, is_valid
+from pinnace.router.validity import is_valid
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,8 +16,8 @@ class Reply:
     """One whole answer. Calls are its text, as a JSON list of `{name, arguments}`; `usage` is None where the
     backend does not count, and `cost` NaN then.
 
-    `valid` is 0.0 where the answer breaks the format that was asked for. `answered_by`, `escalated` and
-    `confidence` are of an answer that came by a route.
+    `valid` is 0.0 where the answer breaks the format that was asked for, `agreement` the share of votes for
+    it. `answered_by`, `escalated` and `confidence` are of an answer that came by a route.
     """
 
     text: str
@@ -25,9 +26,15 @@ class Reply:
     usage: Usage | None
     cost: float
     valid: float = 1.0
+    agreement: float = 1.0
     answered_by: str | None = None
     escalated: bool | None = None
     confidence: float | None = None
+
+
+def agreement_in(deltas: Sequence[Delta]) -> float:
+    """The share of a backend's own samples that say what the answer says; 1.0 where it drew one."""
+    return next((delta.agreement for delta in deltas if delta.agreement is not None), 1.0)
 
 
 def text_of(deltas: Sequence[Delta], request: Request) -> tuple[str, float]:
@@ -45,7 +52,7 @@ def evidence_in(reply: Reply, hold_tokens: int) -> dict[str, Any]:
     counts = reply.usage or Usage(0, len(tokens))
     routed = {"answered_by": reply.answered_by, "escalated": reply.escalated, "confidence": reply.confidence}
     return {
-        "whole": _features(tokens, finish, reply.valid),
+        "whole": _features(tokens, finish, reply.valid, reply.agreement),
         "prefix": _features(tokens[:hold_tokens], finish if len(tokens) <= hold_tokens else None),
         "completion_tokens": counts.completion_tokens,
         "prompt_tokens": counts.prompt_tokens,
@@ -54,9 +61,12 @@ def evidence_in(reply: Reply, hold_tokens: int) -> dict[str, Any]:
 
 
 def _features(
-    tokens: Sequence[TokenLogprob], finish: FinishReason | None, valid: float = 1.0
+    tokens: Sequence[TokenLogprob],
+    finish: FinishReason | None,
+    valid: float = 1.0,
+    agreement: float = 1.0,
 ) -> Mapping[str, Any] | None:
-    evidence = evidence_of(tokens, finish, valid=valid)
+    evidence = evidence_of(tokens, finish, valid=valid, agreement=agreement)
     return evidence.as_dict() if evidence else None
 
 

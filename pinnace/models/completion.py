@@ -123,7 +123,8 @@ class Delta:
 
     `usage` is the running count of the whole completion so far, never a difference, so that an
     aborted completion is charged what its last delta says. A backend that learns the count only at
-    the end (remote servers) leaves it None until then.
+    the end (remote servers) leaves it None until then. `agreement` is the share that says the same of the
+    samples that a backend drew for this choice, None where it drew no others.
     """
 
     text: str = ""
@@ -132,3 +133,4 @@ class Delta:
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
     tool_calls: Sequence[Mapping[str, Any]] = ()
+    agreement: float | None = None

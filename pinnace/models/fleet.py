@@ -24,6 +24,7 @@ from pinnace.models.member_status import MemberStatus
 from pinnace.models.recarded import Recarded, engine_of
 from pinnace.models.scripted import ScriptedBackend
 from pinnace.models.supervisor import Supervisor, supervisor_of
+from pinnace.models.voted import voted
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ class Fleet:
         same = {name: running.backends[name] for name in kept}
         for member in config.fleet:
             if member.name in recarded and (engine := engine_of(same.get(member.name))) is not None:
-                same[member.name] = gated(member, metered(member, Recarded(engine, member)))
+                same[member.name] = around(member, Recarded(engine, member))
         fleet = cls(make_backends(config, same), config.absent)
         fleet.status |= {name: running.status[name] for name in same}
         return fleet
@@ -170,13 +171,18 @@ def make_backend(member: FleetMember, slots: int = 0) -> Backend:
     :param slots: how many adapters it is to hold beside its own weights.
     """
     made = _vllm(member, slots) if isinstance(member, VllmMember) else _MAKERS[type(member)](member)
-    return gated(member, metered(member, made))
+    return around(member, made)
+
+
+def around(member: FleetMember, backend: Backend) -> Backend:
+    """`backend` behind all that its section of `router.yaml` puts before it: places count every vote."""
+    return voted(member, gated(member, metered(member, backend)))
 
 
 def _adapter(member: AdapterMember, base: VllmMember, backend: Backend) -> Backend:
     engine = engine_of(backend)
     assert engine is not None, "a backend has an end"
-    return gated(member, metered(member, AdapterBackend(member, base, engine)))
+    return around(member, AdapterBackend(member, base, engine))
 
 
 def _is_adapter(item: tuple[str, Backend]) -> bool:

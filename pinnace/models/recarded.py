@@ -20,12 +20,13 @@ SAID_OF_IT = frozenset(
         "estimates",
         "energy",
         "least_bar",
+        "votes",
         "max_running",
         "max_waiting",
         "max_tokens_in_flight",
     }
 )
-"""Keys of a member that its card and its places are made of, and its engine is not."""
+"""Keys of a member that its card, its places and its votes are made of, and its engine is not."""
 
 
 class Recarded(Wrapped):

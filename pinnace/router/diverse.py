@@ -18,9 +18,10 @@ import numpy as np
 from pinnace.errors import BackendError, DeadlineExceededError, RequestError
 from pinnace.models.card import ModelCard
 from pinnace.models.completion import Request
+from pinnace.models.tool_calls import ToolCall
 from pinnace.router.needs import why_struck_out
 from pinnace.router.types import FloatArray
-from pinnace.router.validity import ToolCall, is_valid
+from pinnace.router.validity import is_valid
 
 SIMILARITY = 0.9
 """Cosine from which two answers say the same, where the wish does not say."""

@@ -10,10 +10,11 @@ from pinnace.errors import BackendError, DeadlineExceededError
 from pinnace.models.backend import Backend
 from pinnace.models.completion import Delta, FinishReason, Request, TokenLogprob, Usage
 from pinnace.models.deadline import FOREVER, Watch, exceeded
+from pinnace.models.tool_calls import gather_calls
 from pinnace.router.agreement import agreement
 from pinnace.router.answer import Times
 from pinnace.router.evidence import Evidence, evidence_of
-from pinnace.router.validity import gather_calls, is_valid
+from pinnace.router.validity import is_valid
 
 
 class Draft:
@@ -45,6 +46,7 @@ class Draft:
         self._tokens: dict[int, list[TokenLogprob]] = {}
         self._pieces: dict[int, int] = {}
         self._finished: dict[int, FinishReason] = {}
+        self._agreement: dict[int, float] = {}
         self._whole: list[Evidence | None] | None = None
 
     @property
@@ -86,8 +88,7 @@ class Draft:
 
     def times(self) -> Times:
         """When it ran, up to now."""
-        first_s = self._first_s if self._texts else None
-        return Times(self._began, time.perf_counter(), self._waited_s, first_s)
+        return Times(self._began, time.perf_counter(), self._waited_s, self._first_s)
 
     def text(self) -> str:
         """The text of the first choice, as far as it was read."""
@@ -117,8 +118,6 @@ class Draft:
             return await anext(self._stream)
         finally:
             self._waited_s += time.perf_counter() - asked
-            if self._first_s is None:
-                self._first_s = self._waited_s
 
     async def _read(self) -> Delta:
         """The next delta of the backend, taken account of."""
@@ -164,9 +163,13 @@ class Draft:
         self._texts.setdefault(delta.index, []).append(delta.text)
         self._calls.setdefault(delta.index, []).extend(delta.tool_calls)
         if delta.text or delta.logprobs or delta.tool_calls:
+            if self._first_s is None:
+                self._first_s = self._waited_s
             self._pieces[delta.index] = self._pieces.get(delta.index, 0) + max(1, len(delta.logprobs))
         if delta.usage is not None:
             self.usage = delta.usage
+        if delta.agreement is not None:
+            self._agreement[delta.index] = delta.agreement
         if delta.finish_reason is not None:
             self._finished[delta.index] = delta.finish_reason
 
@@ -191,7 +194,7 @@ class Draft:
             evidence_of(
                 self._tokens[index],
                 self._finished.get(index),
-                agreement=share,
+                agreement=self._agreement.get(index, share),
                 valid=float(is_valid(text, made, self._request)),
             )
             for index, text, made, share in zip(self._tokens, texts, calls, agreement(said), strict=True)

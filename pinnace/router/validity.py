@@ -5,33 +5,13 @@ with the tools, and with how many and which of them were asked for. Says nothing
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pinnace.models.completion import Request
 from pinnace.models.json_fit import fits
+from pinnace.models.tool_calls import ToolCall
 from pinnace.models.tool_turns import answer_choices, must_call, offered_tools
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCall:
-    """A tool call put together from its pieces; `arguments` is the text that the model wrote."""
-
-    name: str
-    arguments: str
-
-
-def gather_calls(pieces: Iterable[Mapping[str, Any]]) -> tuple[ToolCall, ...]:
-    """The tool calls that streamed `pieces` (OpenAI's shape) make up, in their order."""
-    names: dict[int, str] = {}
-    arguments: dict[int, str] = {}
-    for piece in pieces:
-        position = int(piece.get("index") or 0)
-        function: Mapping[str, Any] = piece.get("function") or {}
-        names[position] = names.get(position, "") + (function.get("name") or "")
-        arguments[position] = arguments.get(position, "") + (function.get("arguments") or "")
-    return tuple(ToolCall(names[position], arguments[position]) for position in sorted(names))
 
 
 def is_valid(text: str, calls: Sequence[ToolCall], request: Request) -> bool:

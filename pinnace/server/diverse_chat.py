@@ -13,10 +13,10 @@ from starlette.types import Receive
 
 from pinnace.models.completion import Delta, Request, total_tokens
 from pinnace.models.energy.joules import sum_of
+from pinnace.models.tool_calls import gather_calls
 from pinnace.router.answer import Answered
 from pinnace.router.dispatch import AUTO, Dispatcher
 from pinnace.router.diverse import Distinct, Sample, Wish, diverse, small_first
-from pinnace.router.validity import gather_calls
 from pinnace.server.asking import Asked, Asker
 from pinnace.server.completion import Choice, path_of, to_json, usage_of
 from pinnace.server.exchange import Exchange

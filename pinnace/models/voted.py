@@ -1,0 +1,98 @@
+"""A backend that votes: of several samples it answers what most of them say, where they can say the same.
+
+That is where an answer is held to a form: a tool call, a schema, one of some texts. Free text is passed
+through, since two texts are hardly ever the same. Self-consistency (Wang et al., ICLR 2023) as a rung of the
+fleet: compute at inference time in place of a larger model. Knows no gate and no route.
+"""
+
+import json
+from collections.abc import AsyncGenerator, Hashable, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+
+from pinnace.config import FleetMember, Votes
+from pinnace.models.backend import Backend
+from pinnace.models.completion import Delta, Request
+from pinnace.models.tool_calls import gather_calls
+from pinnace.models.tool_turns import answer_choices, answer_schema, offered_tools
+from pinnace.models.wrapped import Wrapped
+
+
+class VotedBackend(Wrapped):
+    """`inner`, asked for `votes.samples` answers in place of one; its usage is that of all of them."""
+
+    def __init__(self, inner: Backend, votes: Votes) -> None:
+        super().__init__(inner)
+        self._votes = votes
+
+    async def stream(self, request: Request) -> AsyncGenerator[Delta, None]:
+        """The answer that most samples give, in one delta once all have ended; before it what they spend.
+
+        Requests for several answers, and for free text, get the deltas of what is inside.
+        """
+        if request.n > 1 or not is_held(request):
+            async with aclosing(self.inner.stream(request)) as deltas:
+                async for delta in deltas:
+                    yield delta
+            return
+        samples: list[list[Delta]] = [[] for _ in range(self._votes.samples)]
+        async with aclosing(self.inner.stream(self._asked(request))) as deltas:
+            async for delta in deltas:
+                samples[delta.index].append(delta)
+                if delta.usage is not None:
+                    yield Delta(usage=delta.usage)
+        whole = [_joined(sample) for sample in samples if sample]
+        if ended := [each for each in whole if each.finish_reason is not None]:
+            yield elected(ended)
+
+    def _asked(self, request: Request) -> Request:
+        """The same for all samples, which are the same ones each time, as an answer at temperature 0 is."""
+        return replace(
+            request,
+            n=self._votes.samples,
+            temperature=self._votes.temperature,
+            seed=request.seed or 0,
+            is_read_whole=True,
+        )
+
+
+def is_held(request: Request) -> bool:
+    """Whether its answer is held to a form."""
+    return bool(offered_tools(request) or answer_choices(request)) or answer_schema(request) is not None
+
+
+def elected(answers: Sequence[Delta]) -> Delta:
+    """The first of the answers that most say, and the share that says it; cut ones only among themselves."""
+    whole = [each for each in answers if each.finish_reason != "length"] or answers
+    said = [_said(each) for each in whole]
+    winner = max(said, key=said.count)
+    return replace(whole[said.index(winner)], index=0, agreement=said.count(winner) / len(answers))
+
+
+def voted(member: FleetMember, backend: Backend) -> Backend:
+    """`backend` as its section of `router.yaml` has it vote; itself where it does not."""
+    return backend if member.votes is None else VotedBackend(backend, member.votes)
+
+
+def _joined(deltas: Sequence[Delta]) -> Delta:
+    """One choice in one piece; its usage is told already."""
+    return Delta(
+        "".join(each.text for each in deltas),
+        deltas[0].index,
+        tuple(token for each in deltas for token in each.logprobs),
+        next((each.finish_reason for each in deltas if each.finish_reason is not None), None),
+        tool_calls=[piece for each in deltas for piece in each.tool_calls],
+    )
+
+
+def _said(answer: Delta) -> Hashable:
+    """What it is counted as: its calls and its text, without regard to how their JSON is written."""
+    calls = gather_calls(answer.tool_calls)
+    return tuple((call.name, _plain(call.arguments)) for call in calls), _plain(answer.text)
+
+
+def _plain(text: str) -> str:
+    try:
+        return json.dumps(json.loads(text), sort_keys=True)
+    except (ValueError, RecursionError):
+        return " ".join(text.split())
