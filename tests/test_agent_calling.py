@@ -8,6 +8,7 @@ import pytest
 from pydantic import BaseModel, Field
 from session_fixtures import weather
 
+from pinnace.agents.budget import Spent
 from pinnace.agents.limits import Limits
 from pinnace.agents.reply import Member, Reply
 from pinnace.agents.scripted_fleet import LARGE, SMALL, Say, ScriptedFleet
@@ -129,3 +130,21 @@ async def test_a_text_that_is_none_is_refused_at_the_door() -> None:
     async with fleet.session() as run:
         with pytest.raises(StepError, match=r"text that UTF-8 can carry, got '\\ud800' at character 2"):
             await run.ask(Step(name="read"), "a \ud800")
+
+
+@pytest.mark.parametrize(("step", "votes"), [(Step(output=int), 8), (Step(), 1)])
+async def test_a_call_is_promised_what_all_votes_may_write(step: Step[object], votes: int) -> None:
+    member = Member("votes", 1.0, 1e6, (0.0, 1.0), votes=8)
+    reserved = list[Spent]()
+
+    class Watching(ScriptedFleet):
+        async def complete(self, request: Request, model: str = "auto") -> Reply:
+            reserved.append(run._budget.reserved)
+            return await super().complete(request, model)
+
+    fleet = Watching(Say('{"answer": 1}', model="votes"), members=[member])
+    async with fleet.session(Limits(tokens=10**6, usd=10**6, joules=10**6)) as run:
+        await run.ask(step, "?")
+    assert reserved[0].joules == votes * step.max_tokens
+    assert votes * step.max_tokens < reserved[0].tokens < votes * step.max_tokens + 5_000
+    assert reserved[0].usd >= votes * step.max_tokens

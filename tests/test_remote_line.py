@@ -195,12 +195,13 @@ def test_an_address_or_a_key_that_cannot_be_is_refused(address: str, key: str | 
 
 def test_members_are_the_models_that_answer() -> None:
     def listed(name: str, price: float | None = None, **fields: Any) -> dict[str, Any]:
-        told = {} if price is None else {"pinnace": {"price": {"input": price, "output": price}}}
+        votes = {"votes": 8} if name == "large" else {}
+        told = {} if price is None else {"pinnace": {"price": {"input": price, "output": price}, **votes}}
         return {"id": name, "object": "model", "created": 1, **told, **fields}
 
     ours = [listed("auto"), listed("large", 9), listed("small", 1), listed("minilm")]
     body = json.dumps({"data": [{**each, "owned_by": "pinnace"} for each in ours]}).encode()
-    assert members_of("x", body) == (Member("small", 1, 1), Member("large", 9, 9))
+    assert members_of("x", body) == (Member("small", 1, 1), Member("large", 9, 9, votes=8))
     others = json.dumps({"data": [listed("b", owned_by="openai"), listed("a")]}).encode()
     assert members_of("x", others) == (Member("b"), Member("a"))
     with pytest.raises(BackendError, match="x: expected OpenAI's wire"):

@@ -63,13 +63,13 @@ async def test_not_ready_while_starting_but_alive() -> None:
 async def test_the_list_of_models_has_what_the_tokens_of_members_take() -> None:
     async with house() as place, place.http() as http:
         small = place.backend("small")
-        small.card = replace(small.card, energy=Energy(input=1, output=2, source="a watt meter"))
+        small.card = replace(small.card, energy=Energy(input=1, output=2, source="a watt meter"), votes=8)
         data = (await http.get("/v1/models")).json()["data"]
         large = (await http.get("/v1/models/large")).json()
     told = {model["id"]: model.get("pinnace") for model in data}
     assert told == {
         "auto": None,
-        "small": {"price": {"input": 1, "output": 1}, "energy": {"input": 1, "output": 2}},
+        "small": {"price": {"input": 1, "output": 1}, "energy": {"input": 1, "output": 2}, "votes": 8},
         "large": {"price": {"input": 10, "output": 10}},
     }
     assert large["pinnace"] == told["large"]

@@ -18,6 +18,7 @@ from pinnace.agents.line import AUTO, Line
 from pinnace.agents.reply import Member, Reply
 from pinnace.errors import AgentError, StepError
 from pinnace.models.completion import Request
+from pinnace.models.voted import is_held
 from pinnace.router.needs import wants_json
 
 T = TypeVar("T")
@@ -146,14 +147,21 @@ class Caller:
         turns = sum(_bytes(m.content) + _size(m.extra) + TURN_TOKENS for m in request.messages)
         schema = request.response_format if wants_json(request) else None
         forms = sum(FORM_TOKENS + _size(each) for each in (request.tools, schema) if each)
-        prompt, written = SYSTEM_TOKENS + turns + forms, request.n * request.max_tokens
-        worst: dict[str, float] = {"requests": 1, "tokens": (prompt + written) * max(len(asked), 1)}
+        prompt = SYSTEM_TOKENS + turns + forms
+        written = {each: _written(request, each) for each in asked or (Member(model),)}
+        worst: dict[str, float] = {"requests": 1, "tokens": prompt * len(written) + sum(written.values())}
         for limit, figures in (("usd", _prices), ("joules", _joules)):
             if getattr(self._limits, limit) is not None:
-                if not asked:
-                    raise StepError(_unknown(limit, model))
-                worst[limit] = sum(_cost(each, figures, prompt, written, limit) for each in asked)
+                worst[limit] = sum(
+                    _cost(each, figures, prompt, tokens, limit) for each, tokens in written.items()
+                )
         return worst
+
+
+def _written(request: Request, member: Member) -> int:
+    """Tokens that a member may write for it, those of its votes among them."""
+    votes = member.votes if request.n == 1 and is_held(request) else 1
+    return request.n * request.max_tokens * votes
 
 
 def _bytes(text: str) -> int:
@@ -180,12 +188,8 @@ def _joules(member: Member) -> tuple[float, float] | None:
 def _cost(member: Member, figures: Figures, prompt: int, written: int, limit: str) -> float:
     found = figures(member)
     if found is None:
-        raise StepError(_unknown(limit, member.name))
+        raise StepError(
+            f"a limit of {limit} needs figures of every model that may answer, and {member.name!r} has none: "
+            "give it a price or energy in router.yaml, or leave the limit out"
+        )
     return prompt * found[0] + written * found[1]
-
-
-def _unknown(limit: str, model: str) -> str:
-    return (
-        f"a limit of {limit} needs figures of every model that may answer, and {model!r} has none: "
-        "give it a price or energy in router.yaml, or leave the limit out"
-    )

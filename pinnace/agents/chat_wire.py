@@ -150,6 +150,7 @@ class _Figures(BaseModel):
 class _MemberTold(BaseModel):
     price: _Figures
     energy: _Figures | None = None
+    votes: int = Field(default=1, ge=1)
 
 
 class _Listed(BaseModel):
@@ -166,7 +167,7 @@ class _Listed(BaseModel):
             return Member(self.id)
         price, energy = self.pinnace.price, self.pinnace.energy
         joules = None if energy is None else (energy.input / 1000, energy.output / 1000)
-        return Member(self.id, price.input, price.output, joules)
+        return Member(self.id, price.input, price.output, joules, self.pinnace.votes)
 
 
 class _List(BaseModel):

@@ -109,4 +109,4 @@ def _member(card: ModelCard) -> Member:
     energy, joules = card.energy, None
     if energy is not None and energy.input is not None and energy.output is not None:
         joules = energy.input / 1000, energy.output / 1000
-    return Member(card.name, card.input_price, card.output_price, joules)
+    return Member(card.name, card.input_price, card.output_price, joules, card.votes)

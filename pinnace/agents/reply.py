@@ -86,12 +86,14 @@ class Member:
     """A model that a fleet may be asked for by name.
 
     Prices are USD per million tokens, `joules_per_token` of one read and one written; None where unknown.
+    `votes` is how many samples it draws for an answer that is held to a form.
     """
 
     name: str
     input_price: float | None = None
     output_price: float | None = None
     joules_per_token: tuple[float, float] | None = None
+    votes: int = 1
 
     @property
     def price(self) -> float:

@@ -13,7 +13,7 @@ class ModelCard:
     Prices are USD per million tokens. `context_window` is in tokens, None where it is not known.
     `estimates` is the router state's column that describes this model, and `energy` what its operator
     declares that its tokens take. Below `least_bar` a judged answer never stands where a dearer model that
-    is about as good could answer.
+    is about as good could answer. `votes` is how many samples it draws for an answer that is held to a form.
     """
 
     name: str
@@ -27,6 +27,7 @@ class ModelCard:
     estimates: str
     energy: Energy | None = None
     least_bar: float = 0.0
+    votes: int = 1
 
     @property
     def is_remote(self) -> bool:
@@ -52,4 +53,5 @@ def card_of(member: Member, *, backend: str, context_window: int | None = None) 
         estimates=member.estimates or member.name,
         energy=member.energy,
         least_bar=member.least_bar,
+        votes=member.votes.samples if member.votes is not None else 1,
     )

@@ -142,10 +142,11 @@ class TokenFigures(BaseModel):
 
 
 class MemberFigures(BaseModel):
-    """USD per million tokens of a fleet member, and joules per thousand where they are known."""
+    """USD per million tokens of a fleet member, joules per thousand where they are known, and its votes."""
 
     price: TokenFigures
     energy: TokenFigures | None = None
+    votes: int | None = None
 
 
 class Model(BaseModel):

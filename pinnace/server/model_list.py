@@ -50,9 +50,13 @@ class ModelList:
         return model if card is None else {**model, "pinnace": figures_of(card)}
 
 
-def figures_of(card: ModelCard) -> Mapping[str, Mapping[str, float]]:
-    """What tokens of a member take: USD per million, and joules per thousand where figures are known."""
-    price, energy = {"input": card.input_price, "output": card.output_price}, card.energy
-    if energy is None or energy.input is None or energy.output is None:
-        return {"price": price}
-    return {"price": price, "energy": {"input": energy.input, "output": energy.output}}
+def figures_of(card: ModelCard) -> Mapping[str, object]:
+    """What tokens of a member take: USD per million, and joules per thousand where figures are known.
+
+    And how many samples it draws for an answer that is held to a form, where it votes.
+    """
+    found: dict[str, object] = {"price": {"input": card.input_price, "output": card.output_price}}
+    energy = card.energy
+    if energy is not None and energy.input is not None and energy.output is not None:
+        found["energy"] = {"input": energy.input, "output": energy.output}
+    return found | ({"votes": card.votes} if card.votes > 1 else {})
