@@ -19,7 +19,7 @@ from questions import QUESTIONS
 from real_server import ROOT, Running, free_port, pinnace_serve, stand_in_large, wait_ready
 from server_fixtures import ScriptedDispatcher, house, member, on_a_socket, scripted_fleet
 
-from pinnace.agents import Fleet, Say, ScriptedFleet, best_of
+from pinnace.agents import Fleet, Limits, Say, ScriptedFleet, best_of
 from pinnace.agents.local_line import LocalLine
 from pinnace.agents.scripted_fleet import LARGE
 from pinnace.config import Server
@@ -319,7 +319,7 @@ async def test_really_every_call_fits_its_tool_and_every_answer_its_type(server:
     tools, faults = 0, list[str]()
     async with Fleet.connect(server.url) as fleet:
         for kilos in range(2, 8):
-            async with fleet.session() as run:
+            async with fleet.session(Limits(escalations=0)) as run:  # the large model is not there
                 try:
                     offer = await run.ask(module.OFFER, f"{kilos} kilos of flour, please. What do they cost?")
                     assert isinstance(offer, module.Offer)
