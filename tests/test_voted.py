@@ -19,7 +19,7 @@ from pinnace.models.fleet import Fleet, make_backend
 from pinnace.models.gated import GatedBackend
 from pinnace.models.recarded import engine_of
 from pinnace.models.tool_calls import gather_calls
-from pinnace.models.voted import VotedBackend, elected, is_held
+from pinnace.models.voted import VotedBackend, elected, may_vote
 from pinnace.router.draft import Draft
 
 TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
@@ -98,8 +98,16 @@ async def test_calls_are_votes_however_their_json_is_written() -> None:
     assert last.tool_calls[0]["id"] == "call-1"
 
 
-@pytest.mark.parametrize("request_", [PLAIN, replace(CALLING, tool_choice="none"), replace(CHOOSING, n=2)])
-async def test_free_text_and_several_answers_pass_as_they_are(request_: Request) -> None:
+@pytest.mark.parametrize(
+    "request_",
+    [
+        PLAIN,
+        replace(CALLING, tool_choice="none"),
+        replace(CHOOSING, n=2),
+        replace(CALLING, temperature=0.7),
+    ],
+)
+async def test_free_text_and_samples_pass_as_they_are(request_: Request) -> None:
     sampler = FakeSampler("yes", "no")
     deltas = await answer_of(sampler, request_)
     assert sampler.asked == [request_]
@@ -107,11 +115,26 @@ async def test_free_text_and_several_answers_pass_as_they_are(request_: Request)
     assert all(delta.agreement is None for delta in deltas)
 
 
-def test_what_is_held_to_a_form() -> None:
+def test_what_is_voted_on() -> None:
     schema = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
-    assert all(map(is_held, (CALLING, CHOOSING, replace(PLAIN, response_format=schema))))
-    assert is_held(replace(PLAIN, response_format={"type": "json_object"}))
-    assert not is_held(PLAIN)
+    assert all(map(may_vote, (CALLING, CHOOSING, replace(PLAIN, response_format=schema))))
+    assert may_vote(replace(PLAIN, response_format={"type": "json_object"}, temperature=0.0))
+    assert not may_vote(PLAIN)
+
+
+async def test_all_texts_together_are_one_vote_for_calling_nothing() -> None:
+    texts = ("I cannot.", "None of my tools help.", "Sorry.")
+    *_, last = await answer_of(FakeSampler(call("{}"), *texts, call("{}")), CALLING)
+    assert (last.text, last.tool_calls, last.agreement) == ("I cannot.", [], 0.6)
+
+
+async def test_choices_are_compared_by_the_letter_and_json_is_not() -> None:
+    choosing = replace(PLAIN, response_format={"type": "choice", "choices": ["1.0", "1.00", "2"]})
+    *_, last = await answer_of(FakeSampler("1.0", "2", "1.00", "2"), choosing, samples=4)
+    assert (last.text, last.agreement) == ("2", 0.5)
+    anything = replace(PLAIN, response_format={"type": "json_object"})
+    *_, last = await answer_of(FakeSampler('{"a": 2}', '{"a":1}', '{"a": 1}'), anything, samples=3)
+    assert (last.text, last.agreement) == ('{"a":1}', pytest.approx(2 / 3))
 
 
 async def test_answers_that_were_cut_off_are_votes_only_among_themselves() -> None:
@@ -122,7 +145,19 @@ async def test_answers_that_were_cut_off_are_votes_only_among_themselves() -> No
     assert (last.text, last.finish_reason) == ("ye", "length")
 
 
-async def test_a_server_that_gives_fewer_samples_is_taken_at_its_word() -> None:
+def test_a_remote_member_does_not_vote() -> None:
+    remote = {
+        "name": "a",
+        "backend": "openai",
+        "base_url": "http://x/v1",
+        "model": "m",
+        "votes": {"samples": 4},
+    }
+    with pytest.raises(ConfigError, match="votes of local members alone"):
+        parse_config({"fleet": [{**remote, "votes": {"samples": 4}}]}, {})
+
+
+async def test_a_backend_that_gives_fewer_samples_is_taken_at_its_word() -> None:
     *_, last = await answer_of(FakeSampler("no"), CHOOSING)
     assert (last.text, last.agreement) == ("no", 1.0)
 
@@ -157,7 +192,7 @@ async def test_the_seed_is_the_clients_where_it_gives_one() -> None:
 
 @given(st.lists(st.sampled_from(["yes", "no", "may be"]), min_size=1, max_size=9))
 def test_the_winner_has_as_many_votes_as_any(texts: list[str]) -> None:
-    won = elected([Delta(text, index, finish_reason="stop") for index, text in enumerate(texts)])
+    won = elected([Delta(text, index, finish_reason="stop") for index, text in enumerate(texts)], CHOOSING)
     most = max(map(texts.count, texts))
     assert texts.count(won.text) == most
     assert won.agreement == most / len(texts)

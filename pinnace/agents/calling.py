@@ -18,7 +18,7 @@ from pinnace.agents.line import AUTO, Line
 from pinnace.agents.reply import Member, Reply
 from pinnace.errors import AgentError, StepError
 from pinnace.models.completion import Request
-from pinnace.models.voted import is_held
+from pinnace.models.voted import may_vote
 from pinnace.router.needs import wants_json
 
 T = TypeVar("T")
@@ -160,7 +160,7 @@ class Caller:
 
 def _written(request: Request, member: Member) -> int:
     """Tokens that a member may write for it, those of its votes among them."""
-    votes = member.votes if request.n == 1 and is_held(request) else 1
+    votes = member.votes if may_vote(request) else 1
     return request.n * request.max_tokens * votes
 
 

@@ -159,6 +159,14 @@ class OpenAIMember(Member):
             raise ValueError("a meter measures this machine; expected input, output and source")
         return energy
 
+    @field_validator("votes")
+    @classmethod
+    def _does_not_vote(cls, votes: Votes | None) -> Votes | None:
+        """Not every server gives as many answers as it is asked for, and each is paid for."""
+        if votes is not None:
+            raise ValueError("expected votes of local members alone")
+        return votes
+
     @field_validator("base_url")
     @classmethod
     def _is_plain(cls, url: str) -> str:

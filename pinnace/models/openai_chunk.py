@@ -102,7 +102,7 @@ class ReportedUsage(BaseModel):
 
     def over(self, guessed: Usage) -> Usage:
         """What is counted, and where nothing is, what was guessed."""
-        details = self.prompt_tokens_details or PromptDetails()
+        details = self.prompt_tokens_details or PromptDetails(cached_tokens=guessed.cached_tokens)
         prompt = guessed.prompt_tokens if self.prompt_tokens is None else self.prompt_tokens
         written = guessed.completion_tokens if self.completion_tokens is None else self.completion_tokens
         return Usage(prompt, written, cached_tokens=min(details.cached_tokens or 0, prompt))

@@ -1,8 +1,9 @@
 """A backend that votes: of several samples it answers what most of them say, where they can say the same.
 
 That is where an answer is held to a form: a tool call, a schema, one of some texts. Free text is passed
-through, since two texts are hardly ever the same. Self-consistency (Wang et al., ICLR 2023) as a rung of the
-fleet: compute at inference time in place of a larger model. Knows no gate and no route.
+through, since two texts are hardly ever the same; beside tools all texts are one vote, for calling none.
+Self-consistency (Wang et al., ICLR 2023) as a rung of the fleet: compute at inference time in place of a
+larger model. Knows no gate and no route.
 """
 
 import json
@@ -28,9 +29,10 @@ class VotedBackend(Wrapped):
     async def stream(self, request: Request) -> AsyncGenerator[Delta, None]:
         """The answer that most samples give, in one delta once all have ended; before it what they spend.
 
-        Requests for several answers, and for free text, get the deltas of what is inside.
+        Requests for free text, for several answers, or at a temperature get the deltas of what is inside:
+        who asks for samples gets samples.
         """
-        if request.n > 1 or not is_held(request):
+        if not may_vote(request):
             async with aclosing(self.inner.stream(request)) as deltas:
                 async for delta in deltas:
                     yield delta
@@ -43,7 +45,7 @@ class VotedBackend(Wrapped):
                     yield Delta(usage=delta.usage)
         whole = [_joined(sample) for sample in samples if sample]
         if ended := [each for each in whole if each.finish_reason is not None]:
-            yield elected(ended)
+            yield elected(ended, request)
 
     def _asked(self, request: Request) -> Request:
         """The same for all samples, which are the same ones each time, as an answer at temperature 0 is."""
@@ -56,15 +58,16 @@ class VotedBackend(Wrapped):
         )
 
 
-def is_held(request: Request) -> bool:
-    """Whether its answer is held to a form."""
-    return bool(offered_tools(request) or answer_choices(request)) or answer_schema(request) is not None
+def may_vote(request: Request) -> bool:
+    """Whether its answer is held to a form, and one is asked for, the best there is."""
+    is_held = bool(offered_tools(request) or answer_choices(request)) or answer_schema(request) is not None
+    return is_held and request.n == 1 and not request.temperature
 
 
-def elected(answers: Sequence[Delta]) -> Delta:
+def elected(answers: Sequence[Delta], request: Request) -> Delta:
     """The first of the answers that most say, and the share that says it; cut ones only among themselves."""
     whole = [each for each in answers if each.finish_reason != "length"] or answers
-    said = [_said(each) for each in whole]
+    said = [_said(each, request) for each in whole]
     winner = max(said, key=said.count)
     return replace(whole[said.index(winner)], index=0, agreement=said.count(winner) / len(answers))
 
@@ -85,10 +88,13 @@ def _joined(deltas: Sequence[Delta]) -> Delta:
     )
 
 
-def _said(answer: Delta) -> Hashable:
-    """What it is counted as: its calls and its text, without regard to how their JSON is written."""
-    calls = gather_calls(answer.tool_calls)
-    return tuple((call.name, _plain(call.arguments)) for call in calls), _plain(answer.text)
+def _said(answer: Delta, request: Request) -> Hashable:
+    """What it is counted as: its calls, or its text; of JSON how it is written is nothing."""
+    if calls := gather_calls(answer.tool_calls):
+        return tuple((call.name, _plain(call.arguments)) for call in calls)
+    if answer_schema(request) is not None:
+        return _plain(answer.text)
+    return answer.text.strip() if answer_choices(request) else "no call"
 
 
 def _plain(text: str) -> str:
