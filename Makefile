@@ -13,6 +13,7 @@ POOL_routerbench_subset := meta/llama-2-70b-chat,mistralai/mixtral-8x7b-chat,zer
 POOL_routellm := mistralai/Mixtral-8x7B-Instruct-v0.1:gpt-4-1106-preview
 MATRIX := .pinnace/matrix
 ROWS := .pinnace/specialists
+CALL_ROWS := $(ROWS)/tool_calls.jsonl $(ROWS)/tool_calls.other.jsonl
 RECORDED = --recorded $(DATA)/outcomes/routellm.parquet --recorded $(DATA)/outcomes/routerbench_subset.parquet
 LIVE = $(BIN)/pinnace eval live --data $(DATA)/tasks
 TASKS := gsm8k svamp arithmetic arc_challenge arc_easy openbookqa mmlu boolq arc_open clinc_oos mt_bench
@@ -107,6 +108,9 @@ $(STATE)/basic_facts.parquet: | setup
 $(ROWS)/%.jsonl: $(wildcard tools/specialists/*.py tools/specialists/*.yaml) | setup
 	$(BIN)/python tools/specialists/rows.py $* --data $(DATA)/tasks -o $@
 
+$(ROWS)/tool_calls.other.jsonl: $(ROWS)/tool_calls.jsonl
+	$(BIN)/python tools/specialists/rows.py tool_calls --seed 1 -o $@
+
 $(STATE)/%.untrained.jsonl: $(ROWS)/%.jsonl
 	@mkdir -p $(STATE)
 	$(BIN)/python tools/specialists/untrained.py adapters/$* $< -o $@
@@ -126,8 +130,8 @@ $(STATE)/others.parquet: | setup
 	@mkdir -p $(STATE)
 	$(LIVE) $(OTHERS) --rows 100 --models $(OF_THEM) -o $@
 
-$(STATE)/made_calls.jsonl: $(ROWS)/tool_calls.jsonl
-	$(BIN)/python tools/specialists/made_calls.py $< -o $@
+$(STATE)/made_calls.jsonl: $(CALL_ROWS)
+	$(BIN)/python tools/specialists/made_calls.py $^ -o $@
 
 $(STATE)/made_calls.parquet: $(STATE)/made_calls.jsonl
 	$(BIN)/pinnace eval live tools/specialists/made_calls.yaml --data $(STATE) --rows 400 --models smollm2-135m,tool_calls -o $@
@@ -163,3 +167,9 @@ specialists: $(SPECIALISTS:%=specialist-%) ## Train the specialists that ship, f
 
 specialist-%: $(ROWS)/%.jsonl
 	$(BIN)/pinnace train $< -o adapters/$* $(TRAIN_$*)
+
+specialist-tool_calls: $(CALL_ROWS:.jsonl=.adapter) ## The mean of two trainings, on rows of two seeds
+	$(BIN)/python tools/specialists/averaged.py $^ -o adapters/tool_calls
+
+$(ROWS)/%.adapter: $(ROWS)/%.jsonl
+	$(BIN)/pinnace train $< -o $@ $(TRAIN_tool_calls)

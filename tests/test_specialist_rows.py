@@ -63,6 +63,17 @@ def numbers_in(arguments: dict[str, Any]) -> list[float]:
     return [each for each in flat if isinstance(each, int | float) and not isinstance(each, bool)]
 
 
+def other_words(made: Any, value: object) -> list[str]:
+    """How a request may say a value that a call has in other words."""
+    texts = made.tool_values.TEXTS
+    renamed = [pair.split("=") for kind in ("span_of_days", "city_and_state", "coin") for pair in texts[kind]]
+    words = dict(zip(texts["number_word"], map(str, range(2, 13)), strict=True))
+    return [
+        *(way for said, called in renamed if called == str(value) for way in said.split("|")),
+        *(word for word, called in words.items() if called == str(value)),
+    ]
+
+
 def test_values_of_a_call_are_in_its_request(made: Any) -> None:
     for row in made.tool_calls.tool_call_rows(300, random.Random(1)):
         if row["answer"] == made.tool_calls.NOT_OFFERED:
@@ -73,6 +84,7 @@ def test_values_of_a_call_are_in_its_request(made: Any) -> None:
         for number in numbers_in(arguments):
             ways = (
                 f"{number}",
+                *other_words(made, number),
                 f"{number * 100:g}%",
                 f"{number * 100:g} percent",
                 f"{number / 1000:g}k",
@@ -93,7 +105,11 @@ def test_composed_functions_ask_for_what_their_schema_has(made: Any) -> None:
         assert not re.search(r"[{}|]|  | [,:]", one.said.replace("{}", "")), one.said
         for name, value in one.arguments.items():
             if isinstance(value, str) and "date" not in name:
-                assert value in one.said or re.fullmatch(r"[\d:-]+", value), (one.said, value)
+                ways = (value, *other_words(made, value))
+                assert any(way in one.said for way in ways) or re.fullmatch(r"[\d:-]+", value), (
+                    one.said,
+                    value,
+                )
     assert len(names) > 350
 
 
@@ -218,4 +234,9 @@ def test_a_card_has_the_figures_of_the_matrix_and_of_the_training(made: Any) -> 
     assert "4,658 rows, and 245 held back, of which 91.8%" in body
     assert "seed 7" in body
     assert "```text\nWho?\n```\n\nThe answer: `person`" in body
+    of_two = {"mean_of": [training, {**training, "rows": 4657}], "energy_lost": 0.004}
+    text = cards.card("trec", of_two, {"suites": suites}, example)
+    assert "4,658 rows, and 245 held back, of which 91.8%" in text
+    assert "4,657 rows, and 245 held back, of which 91.8%" in text
+    assert "`make specialist-trec`. The mean of 2 trainings of one manner: LoRA of rank 8" in text
     assert made.cards.WORDS.keys() == made.rows.SPECIALISTS.keys()

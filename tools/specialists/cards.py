@@ -32,12 +32,13 @@ FIGURES = {
 }
 
 
-def card(name: str, training: Mapping[str, Any], matrix: Mapping[str, Any], example: Example) -> str:
+def card(name: str, report: Mapping[str, Any], matrix: Mapping[str, Any], example: Example) -> str:
     """The card of the specialist `name`, in Markdown with the front matter of a hub's model cards.
 
+    :param report: of its training, or of the mean of several (`averaged.py`).
     :param example: one of its suite's, to show how it is asked.
     """
-    words, settings = WORDS[name], training["settings"]
+    words, trainings = WORDS[name], report.get("mean_of", [report])
     front = {
         "base_model": "HuggingFaceTB/SmolLM2-135M-Instruct",
         "library_name": "peft",
@@ -52,8 +53,8 @@ def card(name: str, training: Mapping[str, Any], matrix: Mapping[str, Any], exam
         words["about"],
         f"## How it is asked\n\n```text\n{example.prompt}\n```\n\n{_answer(example)}",
         f"## What it scores\n\n{_scores(name, words['suites'], matrix)}",
-        "## What it was trained on\n\n" + _training(words, training),
-        f"## How\n\n`make specialist-{name}`. {_settings(settings)}",
+        "## What it was trained on\n\n" + _training(words, trainings),
+        f"## How\n\n`make specialist-{name}`. {_settings([each['settings'] for each in trainings])}",
         f"## Where it ends\n\n{words['limits']}",
         "Licence: Apache-2.0, as the base.",
     ]
@@ -89,19 +90,24 @@ def cell(figures: Mapping[str, Any] | None, key: str) -> str:
     return f"{figures[key]:.3f} ({figures[f'{key}_low']:.3f} to {figures[f'{key}_high']:.3f})"
 
 
-def _training(words: Mapping[str, Any], training: Mapping[str, Any]) -> str:
-    last = training["evaluations"][-1]
-    return (
-        f"{words['data']} ({words['data_licence']}). {training['rows']:,} rows, and {training['held']} held "
-        f"back, of which {last['held_right']:.1%} were answered to the letter in the end."
-    )
+def _training(words: Mapping[str, Any], trainings: Sequence[Mapping[str, Any]]) -> str:
+    """What was learnt; of several trainings, what each of them learnt."""
+    told = [
+        f"{each['rows']:,} rows, and {each['held']} held back, of which "
+        f"{each['evaluations'][-1]['held_right']:.1%} were answered to the letter in the end."
+        for each in trainings
+    ]
+    return " ".join((f"{words['data']} ({words['data_licence']}).", *told))
 
 
-def _settings(settings: Mapping[str, Any]) -> str:
+def _settings(settings: Sequence[Mapping[str, Any]]) -> str:
+    """How all of them were trained: their settings are the same, as they are of one rule of the Makefile."""
+    mean = f"The mean of {len(settings)} trainings of one manner: " if len(settings) > 1 else ""
+    first = settings[0]
     return (
-        f"LoRA of rank {settings['rank']} on all linear layers, {settings['epochs']} epochs at most of "
-        f"batches of {settings['batch']}, learning rate {settings['learning_rate']:g}, seed "
-        f"{settings['seed']}; the rest is in `training.json`."
+        f"{mean}LoRA of rank {first['rank']} on all linear layers, {first['epochs']} epochs at most of "
+        f"batches of {first['batch']}, learning rate {first['learning_rate']:g}, seed "
+        f"{first['seed']}; the rest is in `training.json`."
     )
 
 
@@ -123,8 +129,8 @@ def main() -> int:
         if not folder.is_dir():
             print(f"{folder}: not trained yet")
             continue
-        training = json.loads((folder / "training.json").read_bytes())
-        text = card(name, training, matrix, _first_held(WORDS[name]["suites"][0], given.data))
+        report = json.loads((folder / "training.json").read_bytes())
+        text = card(name, report, matrix, _first_held(WORDS[name]["suites"][0], given.data))
         write_whole(folder / "README.md", text)
         print(folder / "README.md")
     return 0

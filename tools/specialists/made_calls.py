@@ -1,8 +1,8 @@
 """Writes the rows of the suite `made_calls.yaml`: requests for a call, with what is right as BFCL has it.
 
-    python tools/specialists/made_calls.py tool_calls.jsonl -o made_calls.jsonl
+    python tools/specialists/made_calls.py tool_calls.jsonl tool_calls.other.jsonl -o made_calls.jsonl
 
-From another seed than the specialist's rows, and without any request that is among those.
+From another seed than the specialist's rows have, and without any request that is among those.
 """
 
 from __future__ import annotations
@@ -58,12 +58,13 @@ def _compared(parameters: Mapping[str, Any]) -> dict[str, Any]:
 def main() -> int:
     """Write the rows, whole or not at all, and return the exit code."""
     parser = argparse.ArgumentParser(description="Write the rows of made_calls.yaml.")
-    parser.add_argument("learnt", type=Path, help="what the specialist was trained on")
+    parser.add_argument("learnt", type=Path, nargs="+", help="what the specialist was trained on")
     parser.add_argument("--rows", type=int, default=600)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=2)
     parser.add_argument("-o", "--out", type=Path, required=True)
     given = parser.parse_args()
-    learnt = frozenset(json.loads(line)["prompt"] for line in given.learnt.read_text("utf-8").splitlines())
+    lines = [line for path in given.learnt for line in path.read_text("utf-8").splitlines()]
+    learnt = frozenset(json.loads(line)["prompt"] for line in lines)
     draw = random.Random(given.seed)  # noqa: S311
     rows = list(graded_rows(given.rows, draw, learnt))
     write_rows(given.out, rows)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from tool_parts import Composed, composed_function
+from tool_parts import OPTIONAL_SAID, Composed, composed_function
 from tool_values import KINDS
 
 from pinnace.models.tool_turns import AFTER_NAME, CLOSING, OPENING
@@ -23,7 +23,7 @@ FUNCTIONS: list[Mapping[str, Any]] = yaml.safe_load(
     Path(__file__).with_name("tool_functions.yaml").read_bytes()
 )
 NOT_OFFERED = "None of the functions that I have can do that."
-COMPOSED_SHARE = 0.65
+COMPOSED_SHARE = 0.75
 """Share of the functions that are composed of parts; the others are of `FUNCTIONS`."""
 NOT_OFFERED_SHARE = 0.2
 """Share of the requests that none of the offered functions fits."""
@@ -91,12 +91,12 @@ def _read(line: str) -> Parameter:
 
 
 def _request(ask: str, kept: list[Parameter], draw: random.Random) -> tuple[str, dict[str, Any]]:
-    """What the user says, and the arguments in the order of the schema; half of the optional are not said."""
+    """What the user says, and the arguments in the order of the schema; some of the optional are not said."""
     said: dict[str, str] = {}
     arguments: dict[str, Any] = {}
     extra = ""
     for each in kept:
-        if each.is_optional and draw.random() < 0.5:
+        if each.is_optional and draw.random() > OPTIONAL_SAID:
             continue
         said[each.name], arguments[each.name] = _value(each, draw, set(said.values()))
         extra += each.phrase.format(**said)

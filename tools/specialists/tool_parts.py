@@ -6,6 +6,7 @@ phrases that name them are drawn apart from each other, with values that hardly 
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,10 +16,12 @@ import yaml
 from tool_values import KINDS
 
 PARTS: Mapping[str, Any] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_bytes())
-OPTIONAL_SAID = 0.65
+OPTIONAL_SAID = 0.8
 """Share of the optional fields that a request names."""
 ENUM_SHARE = 0.6
 """Share of the choices whose schema lists them; the description of the others does."""
+EXAMPLE_SHARE = 0.2
+"""Share of the values whose description gives another as an example, or as the default."""
 
 
 class Field(NamedTuple):
@@ -129,6 +132,13 @@ def _property(kind: str, about: str, draw: random.Random, *, is_required: bool) 
     if kind in ("true", "flag"):
         return {"type": "boolean", "description": about}
     if not kind.startswith("["):
+        other = json.dumps(KINDS[kind][1](draw)[1], ensure_ascii=False)
+        if draw.random() < EXAMPLE_SHARE and "e.g." not in about and "Default" not in about:
+            about += (
+                f" E.g. {other}."
+                if is_required
+                else draw.choice((f" Default is {other}.", f" E.g. {other}."))
+            )
         return {**KINDS[kind][0], "description": about}
     choices = kind[1:-1].split(",")
     if draw.random() < ENUM_SHARE:

@@ -60,8 +60,20 @@ def percent(draw: random.Random) -> Value:
 def date(draw: random.Random) -> Value:
     """A day, said with its month or as ISO has it."""
     of_year, month, day = draw.randint(2019, 2027), draw.randint(1, 12), draw.randint(1, 28)
-    iso, spoken = f"{of_year}-{month:02}-{day:02}", TEXTS["month"][month - 1]
-    return draw.choice((f"{spoken} {day}, {of_year}", f"{day} {spoken} {of_year}", iso)), iso
+    iso = f"{of_year}-{month:02}-{day:02}"
+    return draw.choice((*spoken_dates(of_year, month, day), iso)), iso
+
+
+def spoken_dates(of_year: int, month: int, day: int) -> tuple[str, ...]:
+    """A day, as people write it."""
+    spoken = TEXTS["month"][month - 1]
+    ordinal = f"{day}{'th' if day in (11, 12, 13) else {1: 'st', 2: 'nd', 3: 'rd'}.get(day % 10, 'th')}"
+    return (
+        f"{spoken} {day}, {of_year}",
+        f"{day} {spoken} {of_year}",
+        f"{spoken} {ordinal}, {of_year}",
+        f"{ordinal} {spoken} {of_year}",
+    )
 
 
 def clock(draw: random.Random) -> Value:
@@ -158,6 +170,45 @@ def money(draw: random.Random) -> Value:
     return (f"{number:,}" if draw.random() < 0.4 else str(number)), number
 
 
+def large(draw: random.Random) -> Value:
+    """Thousands and millions, in digits with commas or in words."""
+    millions = draw.choice((draw.randint(1, 400), round(draw.uniform(1, 20), 1)))
+    number = draw.choice(
+        (draw.randint(2, 900) * 1000, draw.randint(1, 60) * 1_000_000, draw.randint(10, 999) * 100)
+    )
+    return draw.choice(
+        ((f"{number:,}", number), (str(number), number), (f"{millions} million", round(millions * 1_000_000)))
+    )
+
+
+def in_words(draw: random.Random) -> Value:
+    """A small number, as a word."""
+    number = draw.randint(2, 12)
+    return TEXTS["number_word"][number - 2], number
+
+
+def span_of_days(draw: random.Random) -> Value:
+    """Weeks and months, counted in days."""
+    said, days = draw.choice(TEXTS["span_of_days"]).split("=")
+    return said, int(days)
+
+
+def percentage(draw: random.Random) -> Value:
+    """A rate that is said and called in per cent."""
+    rate = draw.choice((draw.randint(1, 40), draw.randint(2, 150) / 10))
+    return draw.choice((f"{rate}%", f"{rate} percent")), rate
+
+
+def renamed(texts: list[str]) -> Callable[[random.Random], Value]:
+    """What is called by another text than it is said: each of `texts` is `said|said=called`."""
+
+    def pick(draw: random.Random) -> Value:
+        said, called = draw.choice(texts).split("=")
+        return draw.choice(said.split("|")), called
+
+    return pick
+
+
 def precise_rate(draw: random.Random) -> Value:
     """A rate in per cent with a decimal, or as the fraction itself."""
     tenths = draw.randint(5, 180)
@@ -168,8 +219,8 @@ def precise_rate(draw: random.Random) -> Value:
 def american_date(draw: random.Random) -> Value:
     """A day that is called with its month first."""
     of_year, month, day = draw.randint(1990, 2026), draw.randint(1, 12), draw.randint(1, 28)
-    called, spoken = f"{month:02}-{day:02}-{of_year}", TEXTS["month"][month - 1]
-    return draw.choice((f"{spoken} {day}, {of_year}", called, f"{day} {spoken} {of_year}")), called
+    called = f"{month:02}-{day:02}-{of_year}"
+    return draw.choice((*spoken_dates(of_year, month, day), called)), called
 
 
 def season(draw: random.Random) -> Value:
@@ -286,7 +337,7 @@ KINDS: Mapping[str, tuple[Mapping[str, Any], Callable[[random.Random], Value]]] 
     "us_date": (_TEXT, american_date),
     "stars": ({"type": "number"}, stars),
     "signed": ({"type": "number"}, signed),
-    "money": ({"type": "integer"}, money),
+    "money": ({"type": "integer"}, any_of(money, money, large)),
     "precise_rate": ({"type": "number"}, any_of(percent, precise_rate)),
     "ints": ({"type": "array", "items": {"type": "integer"}}, ints),
     "floats": ({"type": "array", "items": {"type": "number"}}, floats),
@@ -295,6 +346,12 @@ KINDS: Mapping[str, tuple[Mapping[str, Any], Callable[[random.Random], Value]]] 
     "traits": (_TEXTS, some_of(TEXTS["trait"])),
     "figures": (_TEXTS, some_of(TEXTS["figure"])),
     "kinds": (_TEXTS, some_of(TEXTS["kind"], 3)),
+    "large": ({"type": "integer"}, large),
+    "worded": ({"type": "integer"}, any_of(in_words, in_words, whole(2, 12))),
+    "span_of_days": ({"type": "integer"}, any_of(span_of_days, span_of_days, whole(2, 60))),
+    "percentage": ({"type": "number"}, percentage),
+    "city_and_state": (_TEXT, renamed(TEXTS["city_and_state"])),
+    "coin": (_TEXT, renamed(TEXTS["coin"])),
     "foods": (_TEXTS, some_of(TEXTS["food"])),
     "words": (_TEXTS, some_of(TEXTS["word"])),
 }

@@ -25,12 +25,26 @@ def write_adapter(trainee: Trainee, folder: Path, *, base: str, report: Mapping[
     :param base: the name of the base, as the adapter's configuration gives it.
     :raises TrainingError: when `folder` holds anything but an adapter.
     """
+    weights = _weights(trainee)
+    write_files(folder, weights, config=_config(trainee, base), report=report)
+
+
+def write_files(
+    folder: Path, weights: Mapping[str, Any], *, config: Mapping[str, Any], report: Mapping[str, Any]
+) -> None:
+    """Write an adapter of these tensors to `folder`, as :func:`write_adapter` does.
+
+    :param weights: the tensors by their names in the file.
+    :raises TrainingError: when `folder` holds anything but an adapter.
+    """
+    files: Any = importlib.import_module("safetensors.torch")
     check_replaceable(folder)
     beside = folder.with_name(f".{folder.name}.{os.getpid()}")
     beside.mkdir(parents=True)
     try:
-        _write_weights(trainee, beside / ADAPTER_WEIGHTS)
-        _write_json(_config(trainee, base), beside / ADAPTER_CONFIG)
+        files.save_file(weights, str(beside / ADAPTER_WEIGHTS), metadata={"format": "pt"})
+        (beside / ADAPTER_WEIGHTS).chmod(0o644)  # safetensors writes it for the owner alone
+        _write_json(config, beside / ADAPTER_CONFIG)
         _write_json(report, beside / REPORT)
         _keep_others(folder, beside)
         put_in_place(beside, folder)
@@ -61,14 +75,11 @@ def read_report(folder: Path) -> Mapping[str, Any] | None:
     return found if isinstance(found, dict) else None  # pyright: ignore[reportUnknownVariableType]
 
 
-def _write_weights(trainee: Trainee, path: Path) -> None:
+def _weights(trainee: Trainee) -> Mapping[str, Any]:
     peft: Any = importlib.import_module("peft")
     torch: Any = importlib.import_module("torch")
-    files: Any = importlib.import_module("safetensors.torch")
     found = peft.get_peft_model_state_dict(trainee.peft, save_embedding_layers=False)
-    weights = {name: found[name].detach().to("cpu", torch.bfloat16).contiguous() for name in sorted(found)}
-    files.save_file(weights, str(path), metadata={"format": "pt"})
-    path.chmod(0o644)  # safetensors writes it for the owner alone
+    return {name: found[name].detach().to("cpu", torch.bfloat16).contiguous() for name in sorted(found)}
 
 
 def _config(trainee: Trainee, base: str) -> Mapping[str, Any]:
