@@ -155,6 +155,13 @@ def test_where_no_length_is_known_answers_are_of_typical_length() -> None:
     assert (state.overall[:, 1] == 100).all()
 
 
+def test_where_a_model_votes_others_are_taken_to_write_as_much_as_one_of_its_answers() -> None:
+    table = table_of()
+    voted = tuple({**(entry or {}), "completion_tokens": 32} for entry in table.evidence["small"])
+    state = fitted(replace(table, evidence={"small": voted}))
+    assert state.overall[:, 1] == pytest.approx([32, 4])
+
+
 def test_it_knows_where_it_came_from(state: RouterState) -> None:
     found = state.provenance
     assert (found.embedder, found.rows, found.seed, found.sources) == ("hashing", 600, 0, ("made up",))

@@ -72,3 +72,25 @@ def test_no_dearer_model_is_no_reason_to_climb() -> None:
     short = card("large", 100, context_window=1)
     unable = forecaster.forecast(features, [ASKED], [SMALL, short]).is_worth_climbing()
     assert not unable.any()
+
+
+def test_a_model_that_votes_costs_all_its_votes_where_it_votes() -> None:
+    state = small_state()
+    tool = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
+    calling = replace(ASKED, tools=(tool,), max_tokens=1000)
+    asked = [ASKED, calling, replace(calling, temperature=0.7), replace(calling, n=2, temperature=0.7)]
+    voting = replace(SMALL, votes=4)
+    features = features_of(state, *[[0.0, 1.0]] * len(asked))
+    one, votes = (
+        forecaster_of(state).forecast(features, asked, [each, LARGE]).usd[:, 0] for each in (SMALL, voting)
+    )
+    free, four = replace(voting, input_price=0.0), replace(SMALL, input_price=0.0)
+    written = [
+        forecaster_of(state).forecast(features, asked, [each, LARGE]).usd[:, 0] for each in (four, free)
+    ]
+    assert votes[:2] == pytest.approx(one[:2])  # a state learnt what all votes write
+    tokens = written[0][1] * 1e6 / SMALL.output_price
+    assert written[1][2:] * 1e6 / SMALL.output_price == pytest.approx([tokens / 4, tokens / 2], abs=1)
+    cut = [replace(calling, max_tokens=2)]
+    (less,) = forecaster_of(state).forecast(features[:1], cut, [free, LARGE]).usd[:, 0]
+    assert less * 1e6 == pytest.approx(4 * 2 * SMALL.output_price)

@@ -172,6 +172,13 @@ async def test_a_seeded_prompt_that_is_read_in_pieces_ends_no_engine(backend):
     assert told((await read(backend, plain))[0])[0] == alone
 
 
+async def test_several_answers_at_temperature_0_are_several_answers(backend):
+    plain = replace(BOTH, tools=(), response_format=None, max_tokens=8, temperature=0.0)
+    (alone,) = await read(backend, plain)
+    several = await read(backend, replace(plain, n=3))
+    assert [told(each)[0] for each in several] == [told(alone)[0]] * 3
+
+
 async def test_a_bias_of_a_hundred_decides_the_token(backend):
     plain = replace(BOTH, tools=(), response_format=None, max_tokens=4, temperature=0.0)
     biased = replace(plain, logit_bias={28: 100.0})

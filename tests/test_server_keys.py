@@ -8,6 +8,7 @@ import pytest
 from key_fixtures import CHAT, OTHER, SECRET, ask, bearer, error_of, key
 from server_fixtures import ASK, ASK_HARD, eventually, house, member
 
+from pinnace.config import Votes
 from pinnace.models.places import BATCH, INTERACTIVE
 from pinnace.router.ledger import Ledger
 
@@ -93,6 +94,15 @@ async def test_too_many_tokens_a_minute_are_429() -> None:
     assert int(answers[0].headers["x-ratelimit-remaining-tokens"]) < 50
     assert error_of(answers[1]) == (429, "rate_limit_error", None, "rate_limit_exceeded")
     assert int(answers[1].headers["retry-after"]) >= 20
+
+
+@pytest.mark.parametrize(("votes", "status"), [(1, 200), (3, 429)])
+async def test_what_a_model_may_write_for_its_votes_counts_as_well(votes: int, status: int) -> None:
+    told = {"json_schema": True, "votes": Votes(samples=votes) if votes > 1 else None}
+    small = member("small", {"answer": "yes"}).model_copy(update=told)
+    choosing = {"type": "choice", "choices": ["yes", "no"]}
+    async with house(small, keys=[key(tokens_per_minute=250)]) as place:
+        assert (await ask(place, response_format=choosing, max_tokens=100)).status_code == status
 
 
 async def test_a_request_larger_than_a_minutes_tokens_is_never_let_in_and_says_so() -> None:

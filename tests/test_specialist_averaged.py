@@ -78,6 +78,10 @@ def test_what_is_no_adapter_is_refused(tmp_path: Path) -> None:
         write_mean([first, other], tmp_path / "out")
     with pytest.raises(TrainingError, match="expected an adapter"):
         write_mean([first, tmp_path], tmp_path / "out")
+    (first / "training.json").rename(tmp_path / "kept")
+    with pytest.raises(TrainingError, match="expected an adapter with its report"):
+        write_mean([first], tmp_path / "out")
+    (tmp_path / "kept").rename(first / "training.json")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "letter.txt").write_text("dear", encoding="utf-8")
     with pytest.raises(TrainingError, match="expected nothing or an adapter"):

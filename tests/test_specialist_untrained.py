@@ -41,3 +41,7 @@ def test_it_tells_the_prompts_that_were_held_back_and_refuses_other_rows(tool: A
         tool.untrained(tmp_path / "a", replace(ROWS, kept=ROWS.kept[1:]), base)
     with pytest.raises(ValueError, match="got another"):
         tool.untrained(tmp_path / "nowhere", ROWS, base)
+    (tmp_path / "mean").mkdir()
+    (tmp_path / "mean" / "training.json").write_text('{"mean_of": []}', encoding="utf-8")
+    with pytest.raises(ValueError, match="got another"):
+        tool.untrained(tmp_path / "mean", ROWS, base)

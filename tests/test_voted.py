@@ -19,7 +19,7 @@ from pinnace.models.fleet import Fleet, make_backend
 from pinnace.models.gated import GatedBackend
 from pinnace.models.recarded import engine_of
 from pinnace.models.tool_calls import gather_calls
-from pinnace.models.voted import VotedBackend, elected, may_vote
+from pinnace.models.voted import VotedBackend, drawn_samples, elected, may_vote
 from pinnace.router.draft import Draft
 
 TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
@@ -122,10 +122,57 @@ def test_what_is_voted_on() -> None:
     assert not may_vote(PLAIN)
 
 
-async def test_all_texts_together_are_one_vote_for_calling_nothing() -> None:
-    texts = ("I cannot.", "None of my tools help.", "Sorry.")
-    *_, last = await answer_of(FakeSampler(call("{}"), *texts, call("{}")), CALLING)
-    assert (last.text, last.tool_calls, last.agreement) == ("I cannot.", [], 0.6)
+async def test_where_a_text_may_stand_it_is_the_one_answer_and_comes_as_it_is_written() -> None:
+    sampler = FakeSampler("I cannot.", call("{}"), call("{}"))
+    deltas = await answer_of(sampler, CALLING)
+    assert sampler.asked == [CALLING]
+    assert [(each.text, each.finish_reason, each.agreement) for each in deltas] == [
+        ("I cannot.", None, None),
+        ("", "stop", None),
+    ]
+
+
+async def test_an_answer_without_a_word_is_passed_on_too() -> None:
+    sampler = FakeSampler("", ends=[None])
+    deltas = await answer_of(sampler, CALLING)
+    assert [each.usage for each in deltas] == [Usage(10, 1), Usage(10, 2)]
+
+
+async def test_once_a_call_has_begun_texts_are_no_votes_and_what_began_is_charged() -> None:
+    sampler = FakeSampler(call('{"a": 1}'), "I cannot.", "Sorry.", call('{"a": 2}'), call('{"a": 2}'))
+    deltas = await answer_of(sampler, CALLING)
+    *told, last = deltas
+    (made,) = gather_calls(last.tool_calls)
+    assert (json.loads(made.arguments), last.agreement) == ({"a": 2}, 0.4)
+    assert [each.usage for each in told] == [Usage(10, 1), *(Usage(10, 1 + at) for at in range(1, 11))]
+    begun, voted_on = sampler.asked
+    assert (begun, voted_on.n, voted_on.tool_choice) == (CALLING, 5, "auto")
+
+
+async def test_numbers_are_compared_as_numbers() -> None:
+    samples = [call(f'{{"a": {number}}}') for number in ("6", "5", "5.0", "6", "5", "6.5", "5.00")]
+    *_, last = await answer_of(FakeSampler(*samples), replace(CALLING, tool_choice="required"), samples=7)
+    (made,) = gather_calls(last.tool_calls)
+    assert (json.loads(made.arguments), last.agreement) == ({"a": 5}, pytest.approx(4 / 7))
+
+
+@pytest.mark.parametrize(("said", "share"), [(call("{}"), 0.25), ("No.", 1.0)])
+async def test_one_call_of_a_model_that_votes_elsewhere_is_sure_of_one_vote(said: Any, share: float) -> None:
+    backend = VotedBackend(FakeSampler(said), Votes(samples=4))
+    backend.card = replace(FakeSampler.card, votes=4)
+    draft = Draft(backend, replace(CALLING, temperature=0.7))
+    await draft.hold(None)
+    (evidence,) = draft.evidence()
+    assert evidence.agreement == share
+
+
+def test_how_many_answers_are_drawn() -> None:
+    assert [drawn_samples(8, each) for each in (PLAIN, CALLING, replace(CALLING, temperature=0.7))] == [
+        1,
+        8,
+        1,
+    ]
+    assert drawn_samples(8, replace(CALLING, n=3)) == 3
 
 
 async def test_choices_are_compared_by_the_letter_and_json_is_not() -> None:

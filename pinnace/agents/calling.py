@@ -18,7 +18,7 @@ from pinnace.agents.line import AUTO, Line
 from pinnace.agents.reply import Member, Reply
 from pinnace.errors import AgentError, StepError
 from pinnace.models.completion import Request
-from pinnace.models.voted import may_vote
+from pinnace.models.voted import drawn_samples
 from pinnace.router.needs import wants_json
 
 T = TypeVar("T")
@@ -160,8 +160,7 @@ class Caller:
 
 def _written(request: Request, member: Member) -> int:
     """Tokens that a member may write for it, those of its votes among them."""
-    votes = member.votes if may_vote(request) else 1
-    return request.n * request.max_tokens * votes
+    return request.max_tokens * drawn_samples(member.votes, request)
 
 
 def _bytes(text: str) -> int:

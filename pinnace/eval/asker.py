@@ -50,9 +50,13 @@ def entrants(text: str) -> tuple[Entrant, ...]:
 
 
 class Asker(Protocol):
-    """Answers one request at a time, as often as it is called at once. `entrant` names its column."""
+    """Answers one request at a time, as often as it is called at once.
+
+    `entrant` names its column, `votes` is how many samples an answer is drawn from that is held to a form.
+    """
 
     entrant: Entrant
+    votes: int
 
     async def ask(self, request: Request) -> Reply:
         """The whole answer.
@@ -68,6 +72,7 @@ class MemberAsker:
 
     def __init__(self, backend: Backend, entrant: Entrant | None = None) -> None:
         self.entrant = entrant or Entrant(backend.card.name, backend.card.name)
+        self.votes = backend.card.votes
         self._backend = backend
 
     async def ask(self, request: Request) -> Reply:
@@ -93,6 +98,7 @@ class RouteAsker:
 
     def __init__(self, dispatcher: Dispatcher, entrant: Entrant | None = None) -> None:
         self.entrant = entrant or Entrant(AUTO, AUTO)
+        self.votes = max((card.votes for card in dispatcher.fleet.cards()), default=1)
         self._dispatcher = dispatcher
 
     async def ask(self, request: Request) -> Reply:

@@ -6,6 +6,7 @@ from hashlib import sha256
 from typing import Any
 
 from pinnace.models.completion import Message, Request
+from pinnace.models.voted import drawn_samples, may_vote
 
 TOP_LOGPROBS = 2
 MOST_SHOTS = 32
@@ -72,8 +73,12 @@ def request_of(
     )
 
 
-def fingerprint(request: Request) -> str:
-    """A hash of everything in a request that an answer depends on."""
+def fingerprint(request: Request, votes: int = 1) -> str:
+    """A hash of everything in a request that an answer depends on.
+
+    :param votes: of how many samples whoever is asked answers, where it votes.
+    """
     turns = [(message.role, message.content) for message in request.messages]
     beside = (request.tools, request.tool_choice, request.parallel_tool_calls, request.response_format)
-    return sha256(repr((turns, request.max_tokens, request.seed, beside)).encode()).hexdigest()[:16]
+    drawn = (drawn_samples(votes, request),) if votes > 1 and may_vote(request) else ()
+    return sha256(repr((turns, request.max_tokens, request.seed, beside, *drawn)).encode()).hexdigest()[:16]

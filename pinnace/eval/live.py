@@ -131,7 +131,7 @@ class _Run:
         found: dict[str, Outcome] = {}
         for e in self._examples:
             old = self._journal.outcomes.get((self._name, e.id))
-            if old is not None and old.asked == fingerprint(self._requests[e.id]):
+            if old is not None and old.asked == fingerprint(self._requests[e.id], self._asker.votes):
                 is_run = e.rule == "code"  # to run all that code again says nothing new
                 new = old.score if is_run else score(e.rule, old.answer, e.expected, e.choices)
                 found[e.id] = replace(old, score=new)
@@ -162,7 +162,7 @@ class _Run:
             completion_tokens=evidence["completion_tokens"],
             evidence=evidence,
             model=self._name,
-            asked=fingerprint(self._requests[example.id]),
+            asked=fingerprint(self._requests[example.id], self._asker.votes),
         )
 
 

@@ -35,6 +35,8 @@ _numbers = itertools.count()
 _ending: set["asyncio.Task[None]"] = set()
 WHOLE_PIECE = 16
 """Tokens per delta where nobody reads before the end. An abort leaves fewer than this many uncharged."""
+LEAST_TEMPERATURE = 0.01
+"""At 0 vLLM has one answer and no second: several at 0 are drawn at the least that it samples at."""
 LOADED_PIECE = 4
 """Tokens per delta of a stream beside 12 and more others; alone it is 1. Each piece costs time that they
 share with the engine (docs/log.md)."""
@@ -156,19 +158,20 @@ class VllmBackend:
             system = self._member.system
             prompt = await self._tokenizer.render(spoken_messages(request, system), system)
         room = self._room(len(prompt))
-        params = self._params(request, room, await self._grammar(request, room))
+        grammar = await self._grammar(request, room)
         unpack = ToolStreams().unpacked if offered_tools(request) else None
         adapter = self.adapters.request(request.adapter)
         request_id = f"{request.id or 'request'}-{next(_numbers)}"
         tokens_input: Any = importlib.import_module("vllm.inputs").tokens_input
-        spoken = 0
+        spoken, cached = 0, len(prompt)
         self._running += 1
         try:
             due = due_ms(request.priority)
+            params = self._params(request, room, grammar)
             async for output in self._engine.generate(
                 tokens_input(prompt), params, request_id, lora_request=adapter, priority=due
             ):
-                cached = output.num_cached_tokens or 0
+                cached = min(cached, output.num_cached_tokens or 0)  # samples after the first find its prompt
                 for piece in output.outputs:
                     spoken += len(piece.token_ids)
                     delta = delta_of(piece, Usage(len(prompt), spoken, cached_tokens=cached))
@@ -198,11 +201,13 @@ class VllmBackend:
 
     def _params(self, request: Request, room: int, grammar: str | None) -> Any:
         sampling = self._member.sampling
+        temperature = sampling.temperature if request.temperature is None else request.temperature
+        piece = max(1, WHOLE_PIECE // request.n) if request.is_read_whole else self._piece()
         vllm: Any = importlib.import_module("vllm.sampling_params")
         return vllm.SamplingParams(
             n=request.n,
             max_tokens=min(request.max_tokens, room),
-            temperature=sampling.temperature if request.temperature is None else request.temperature,
+            temperature=temperature if request.n == 1 else max(temperature, LEAST_TEMPERATURE),
             top_p=sampling.top_p if request.top_p is None else request.top_p,
             presence_penalty=request.presence_penalty,
             frequency_penalty=request.frequency_penalty,
@@ -212,7 +217,7 @@ class VllmBackend:
             structured_outputs=vllm.StructuredOutputsParams(grammar=grammar) if grammar else None,
             logprobs=request.top_logprobs,
             flat_logprobs=True,
-            stream_interval=WHOLE_PIECE if request.is_read_whole else self._piece(),
+            stream_interval=piece,
             output_kind=vllm.RequestOutputKind.DELTA,
         )
 

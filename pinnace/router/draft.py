@@ -11,6 +11,8 @@ from pinnace.models.backend import Backend
 from pinnace.models.completion import Delta, FinishReason, Request, TokenLogprob, Usage
 from pinnace.models.deadline import FOREVER, Watch, exceeded
 from pinnace.models.tool_calls import gather_calls
+from pinnace.models.tool_turns import offered_tools
+from pinnace.models.voted import is_held, may_vote
 from pinnace.router.agreement import agreement
 from pinnace.router.answer import Times
 from pinnace.router.evidence import Evidence, evidence_of
@@ -194,11 +196,17 @@ class Draft:
             evidence_of(
                 self._tokens[index],
                 self._finished.get(index),
-                agreement=self._agreement.get(index, share),
+                agreement=self._agreement.get(index, min(share, self._least_agreement(bool(made)))),
                 valid=float(is_valid(text, made, self._request)),
             )
             for index, text, made, share in zip(self._tokens, texts, calls, agreement(said), strict=True)
         ]
+
+    def _least_agreement(self, is_call: bool) -> float:
+        """Of one answer of a model that votes elsewhere on such answers: the share of votes that is sure."""
+        request, votes = self._request, self.backend.card.votes
+        is_unvoted = request.n == 1 and is_held(request) and not may_vote(request)
+        return 1 / votes if is_unvoted and (is_call or not offered_tools(request)) else 1.0
 
     def _held_evidence(self, index: int) -> Evidence | None:
         """Of a choice that went on past the window, only the window: what the prefix gate was fitted on."""

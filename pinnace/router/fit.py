@@ -129,7 +129,7 @@ def _fit_state(
     )
     gates = fit_gates(judged, k=len(centroids), seed=seed)
     quality, quality_sd = group_means(rows.scores, members, len(centroids))
-    lengths = _filled_tokens(rows.output_tokens)
+    lengths = _filled_tokens(rows.output_tokens, _answer_tokens(rows))
     tokens, _ = group_means(lengths, members, len(centroids))
     state = RouterState(
         models=rows.models,
@@ -216,15 +216,25 @@ def spread_of(confidences: FloatArray, members: IntArray, k: int) -> FloatArray:
     return spread
 
 
-def _filled_tokens(output_tokens: FloatArray) -> FloatArray:
-    """Completion tokens with a model's gaps filled by what the other models wrote on that row.
+def _answer_tokens(rows: FitRows) -> FloatArray:
+    """The length of each answer, (n, m): of a model that votes that of one vote, as its evidence has it."""
+    found = rows.output_tokens.copy()
+    for column, model in enumerate(rows.models):
+        for row, evidence in enumerate(rows.evidence.get(model, {}).get("whole", ())):
+            if evidence is not None and not np.isnan(found[row, column]):
+                found[row, column] = np.expm1(evidence.length)
+    return found
+
+
+def _filled_tokens(output_tokens: FloatArray, answer_tokens: FloatArray) -> FloatArray:
+    """Completion tokens with a model's gaps filled by how long the others' answers are on that row.
 
     Where no length at all is known, every answer is taken to be of typical length.
     """
     known = ~np.isnan(output_tokens)
     if not known.any():
         return np.full_like(output_tokens, TYPICAL.completion_tokens)
-    row_sum = np.where(known, output_tokens, 0.0).sum(axis=1, keepdims=True)
+    row_sum = np.where(known, answer_tokens, 0.0).sum(axis=1, keepdims=True)
     row_mean = row_sum / np.maximum(known.sum(axis=1, keepdims=True), 1)
     return np.where(known, output_tokens, np.where(known.any(axis=1, keepdims=True), row_mean, np.nan))
 

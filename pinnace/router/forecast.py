@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from pinnace.models.card import ModelCard
 from pinnace.models.completion import Request
+from pinnace.models.voted import drawn_samples, is_held
 from pinnace.router.calibration import sigmoids
 from pinnace.router.known import Known
 from pinnace.router.needs import prompt_tokens, why_struck_out
@@ -175,8 +176,13 @@ def centred(spreads: FloatArray, quality: FloatArray) -> FloatArray:
 
 
 def _usd(tokens: FloatArray, requests: Sequence[Request], cards: Sequence[ModelCard]) -> FloatArray:
-    """USD of each request on each card's model, (n, c), for as many tokens as are expected and asked for."""
-    asked = np.array([(prompt_tokens(r), r.max_tokens, r.n) for r in requests], dtype=np.float64)
+    """USD of each request on each card's model, (n, c), for as many tokens as are expected and asked for.
+
+    :param tokens: of one request, as a state learnt them: those of all votes where the model votes.
+    """
+    asked = np.array([(prompt_tokens(r), r.max_tokens) for r in requests], dtype=np.float64)
     prices = np.array([(card.input_price, card.output_price) for card in cards])
-    completion = np.rint(np.minimum(tokens, asked[:, [1]]) * asked[:, [2]])
+    votes = np.array([[card.votes if is_held(r) else 1 for card in cards] for r in requests])
+    drawn = np.array([[drawn_samples(card.votes, r) for card in cards] for r in requests])
+    completion = np.rint(np.minimum(tokens / votes, asked[:, [1]]) * drawn)
     return (asked[:, [0]] * prices[:, 0] + completion * prices[:, 1]) / 1e6

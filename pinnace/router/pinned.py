@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from pinnace.models.card import ModelCard
 from pinnace.models.completion import Request, Usage
+from pinnace.models.voted import drawn_samples
 from pinnace.router.forecast import UNKNOWN_SD
 from pinnace.router.known import Known
 from pinnace.router.needs import prompt_tokens, why_struck_out
@@ -31,7 +32,8 @@ def unread_route(
     if card is None or is_judged(card) or known.column(card) is not None or why_struck_out(card, request):
         return None
     quality, tokens = known.overall(card)
-    usd = card.cost(Usage(prompt_tokens(request), round(min(tokens, request.max_tokens) * request.n)))
+    written = min(tokens, request.max_tokens) * drawn_samples(card.votes, request)
+    usd = card.cost(Usage(prompt_tokens(request), round(written)))
     return Route(
         (Rung(name),),
         "pinned",

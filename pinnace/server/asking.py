@@ -16,8 +16,9 @@ from starlette.types import Receive, Scope
 from pinnace.config import Limits
 from pinnace.config import ResponseCache as CacheConfig
 from pinnace.models.completion import Delta, Request
+from pinnace.models.voted import drawn_samples
 from pinnace.router.answer import Answered, Committed, Event
-from pinnace.router.dispatch import Dispatcher
+from pinnace.router.dispatch import AUTO, Dispatcher
 from pinnace.server.admission import Admission
 from pinnace.server.body import check_shape, read_body
 from pinnace.server.deadline import bounded, leave_to_cascade
@@ -93,6 +94,12 @@ class Asker:
         self._dispatcher = dispatcher
         self._admission = admission
         self._retold = Retold(dispatcher, cache or ResponseCache(CacheConfig()))
+
+    def weight(self, body: bytes, request: Request, model: str) -> int:
+        """Tokens that a call may take: as `weight_of`, with all votes of whoever may answer."""
+        cards = self._dispatcher.fleet.cards()
+        votes = max((card.votes for card in cards if model in (AUTO, card.name)), default=1)
+        return len(body) // 4 + request.max_tokens * drawn_samples(votes, request)
 
     async def read(self, scope: Scope, receive: Receive) -> bytes:
         """The body of a request, unless it would be refused anyway.

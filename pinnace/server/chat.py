@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from pinnace.models.completion import Request
 from pinnace.router.dispatch import Dispatcher
-from pinnace.server.asking import Asked, Asker, weight_of
+from pinnace.server.asking import Asked, Asker
 from pinnace.server.chunks import Chunks
 from pinnace.server.completion import Completion
 from pinnace.server.diverse_chat import DiverseChat
@@ -32,17 +32,18 @@ class ChatCompletions:
         request = chat.to_request(self._asker.limits, f"chatcmpl-{os.urandom(16).hex()}")
         wish = chat.wish(self._asker.limits)
         if wish is None:
-            await self._asker.answer(exchange_of(scope), receive, _asked(chat, request, body))
+            weight = self._asker.weight(body, request, chat.model)
+            await self._asker.answer(exchange_of(scope), receive, _asked(chat, request, weight))
             return
         weight = len(body) // 4 + wish.most * request.max_tokens
         several = DiverseChat(self._asker, self._dispatcher, request, chat.model, weight)
         await several.answer(exchange_of(scope), receive, wish, int(time.time()))
 
 
-def _asked(chat: ChatRequest, request: Request, body: bytes) -> Asked:
+def _asked(chat: ChatRequest, request: Request, weight: int) -> Asked:
     created, top = int(time.time()), request.top_logprobs
     chunks = partial(
         Chunks, request.id, created, top_logprobs=top, with_usage=chat.wants_usage, choices=request.n
     )
     whole = partial(Completion, request.id, created, choices=request.n, top_logprobs=top)
-    return Asked(request, chat.model, weight_of(body, request), whole, chunks if chat.stream else None)
+    return Asked(request, chat.model, weight, whole, chunks if chat.stream else None)

@@ -10,7 +10,7 @@ from functools import partial
 
 from starlette.types import Receive, Scope, Send
 
-from pinnace.server.asking import Asked, Asker, weight_of
+from pinnace.server.asking import Asked, Asker
 from pinnace.server.exchange import exchange_of
 from pinnace.server.generation import parsed
 from pinnace.server.responses_answer import ResponseObject, WholeResponse
@@ -32,7 +32,7 @@ class Responses:
         asked = Asked(
             request,
             wanted.model,
-            weight_of(body, request),
+            self._asker.weight(body, request, wanted.model),
             partial(WholeResponse, response),
             partial(ResponseEvents, response) if wanted.stream else None,
         )

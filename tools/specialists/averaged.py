@@ -61,8 +61,12 @@ def write_mean(folders: Sequence[Path], out: Path) -> float:
     config, *others = [_config(folder) for folder in folders]
     if any(other != config for other in others):
         raise TrainingError("expected adapters of one configuration, got different ones")
+    reports = [read_report(folder) for folder in folders]
+    for folder, report in zip(folders, reports, strict=True):
+        if report is None or not (folder / ADAPTER_WEIGHTS).is_file():
+            raise TrainingError(f"{folder}: expected an adapter with its report and its weights")
     weights, lost = averaged([load_file(folder / ADAPTER_WEIGHTS) for folder in folders])
-    report = {"mean_of": [read_report(folder) for folder in folders], "energy_lost": round(lost, 6)}
+    report = {"mean_of": reports, "energy_lost": round(lost, 6)}
     write_files(out, weights, config=config, report=report)
     return lost
 

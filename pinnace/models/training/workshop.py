@@ -110,10 +110,10 @@ def run_training(
 
 def is_trained_from(report: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], base: Path) -> bool:
     """Whether what an adapter's report tells is a training on exactly these rows, on the base in a folder."""
-    return report.get("of") == _name_of(sha256_of(rows), weights_sha256(base), report["settings"])
+    return report.get("of") == _name_of(sha256_of(rows), weights_sha256(base), report.get("settings"))
 
 
-def _name_of(of: str, base_sha256: str, settings: Mapping[str, Any]) -> str:
+def _name_of(of: str, base_sha256: str, settings: Mapping[str, Any] | None) -> str:
     return sha256_of([FORMAT, of, base_sha256, settings])
 
 
