@@ -103,6 +103,29 @@ def test_greedy_text_is_what_was_taught(base: Base, trained: TrainingReport) -> 
     assert tokenizer.text(prompt[0].tolist()).endswith("assistant\ngreen")
 
 
+def test_a_training_goes_on_from_an_adapter(base: Base, trained: TrainingReport, tmp_path: Path) -> None:
+    afresh = taught(base, tmp_path / "afresh")
+    further = taught(base, tmp_path / "further", begin=trained.folder)
+    assert further.of != afresh.of
+    assert further.evaluations[0].train_loss < 0.5 * afresh.evaluations[0].train_loss
+    told = json.loads((further.folder / "training.json").read_text())
+    assert told["begin"] == json.loads((trained.folder / "training.json").read_text())
+    assert "begin" not in json.loads((afresh.folder / "training.json").read_text())
+    again = taught(base, tmp_path / "further", begin=trained.folder)
+    assert (again.is_new, again.of, again.begin) == (False, further.of, told["begin"])
+
+
+def test_it_goes_on_from_adapters_of_its_own_kind_alone(
+    base: Base, trained: TrainingReport, tmp_path: Path
+) -> None:
+    wider = replace(SETTINGS, rank=4)
+    with pytest.raises(TrainingError, match=r"expected rank, alpha and targets \(4, 16, .*got \(8, 16"):
+        taught(base, tmp_path / "out", wider, begin=trained.folder)
+    with pytest.raises(TrainingError, match="expected an adapter with"):
+        taught(base, tmp_path / "out", begin=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_folder_is_the_layout_of_peft_and_says_where_it_is_from(trained: TrainingReport) -> None:
     assert {path.name for path in trained.folder.iterdir()} == {
         *("adapter_config.json", "adapter_model.safetensors", "training.json")

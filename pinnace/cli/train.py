@@ -36,6 +36,9 @@ def train(
     rows: Annotated[Path, typer.Argument(help="JSON lines of prompt and answer.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write the adapter to.")],
     base: Annotated[str, typer.Option(help="The fleet member to lay it on.")] = "smollm2-135m",
+    begin: Annotated[
+        Path | None, typer.Option(help="An adapter to go on from; a fresh one by default.")
+    ] = None,
     epochs: Annotated[int, typer.Option(min=1, help="How often every row is seen, at most.")] = 3,
     rank: Annotated[int, typer.Option(min=1, max=HIGHEST_RANK, help="LoRA's rank; alpha is twice it.")] = 8,
     batch: Annotated[int, typer.Option(min=1, help="Rows per step.")] = 32,
@@ -81,6 +84,7 @@ def train(
             Base(base, folder),
             out,
             settings,
+            begin=begin,
             device=device,
             threads=threads,
             on_step=_shown_in(progress, out.name),

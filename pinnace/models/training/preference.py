@@ -87,6 +87,7 @@ def train_preferences(
         refused=tuple(refused),
         make=partial(load_trainee, base.folder, adapter, dtype=dtype),
         lessons=partial(_lessons, learnt, held, beta, own.piece_tokens),
+        begin=adapter,
     )
     return run_training(training, device=device, threads=threads, checkpoint_s=checkpoint_s, on_step=on_step)
 

@@ -28,7 +28,8 @@ class TrainingReport:
 
     `rows` were trained on and `held` held back; `tokens` went through the model, padding and what is computed
     once for all rows apart; `seconds` are of all runs together, where it was interrupted. `of` tells this
-    training from others, `base_sha256` its base. `is_new` says whether it ran, or lay there already.
+    training from others, `base_sha256` its base. `begin` is the report of the adapter that it went on from,
+    None where it began afresh. `is_new` says whether it ran, or lay there already.
     """
 
     folder: Path
@@ -45,12 +46,15 @@ class TrainingReport:
     best_step: int
     evaluations: tuple[Evaluation, ...]
     device: str
+    begin: Mapping[str, Any] | None = None
     is_new: bool = True
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON has it, the folder left out."""
         fields = asdict(self)
         del fields["folder"], fields["is_new"]
+        if self.begin is None:
+            del fields["begin"]
         return fields
 
 

@@ -14,6 +14,7 @@ from itertools import compress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pinnace.errors import TrainingError
 from pinnace.models.tokens import ChatTokenizer
 from pinnace.models.training.lesson import AnswerLesson, Lesson, logits_for
 from pinnace.models.training.report import TrainingReport
@@ -21,8 +22,22 @@ from pinnace.models.training.row_tokens import TokenRow, token_rows
 from pinnace.models.training.rows import TrainingRows, check_refusals
 from pinnace.models.training.run import OnStep
 from pinnace.models.training.settings import TrainingSettings
-from pinnace.models.training.trainee import Dtype, Trainee, make_trainee
-from pinnace.models.training.workshop import CHECKPOINT_S, Base, Training, run_training, sha256_of
+from pinnace.models.training.trainee import (
+    ADAPTER_WEIGHTS,
+    Dtype,
+    Trainee,
+    load_trainee,
+    make_trainee,
+    read_config,
+)
+from pinnace.models.training.workshop import (
+    CHECKPOINT_S,
+    Base,
+    Training,
+    file_sha256,
+    run_training,
+    sha256_of,
+)
 
 _Row = TypeVar("_Row")
 
@@ -33,6 +48,7 @@ def train(
     out: Path,
     settings: TrainingSettings,
     *,
+    begin: Path | None = None,
     device: str = "auto",
     dtype: Dtype = "bfloat16",
     threads: int | None = None,
@@ -44,6 +60,7 @@ def train(
     Killed and called again with the same, it goes on where it was; called again after its end, it has nothing
     to do.
 
+    :param begin: the adapter to go on from, of the settings' rank, scale and targets; a fresh one by default.
     :param device: `auto`, `cpu` or `cuda`.
     :param dtype: what the base computes in; the adapter's weights are fp32 while they are learnt.
     :param threads: of torch on CPU; all that this process may use by default.
@@ -51,8 +68,11 @@ def train(
     :param on_step: called after every step.
     :raises TrainingRowsError: when too many rows are longer than `settings.max_tokens`.
     :raises TrainingError: when peft is missing, `out` holds something else or a training with other rows or
-        settings, another process trains there, or the loss is no number any more.
+        settings, another process trains there, `begin` is another kind of adapter, or the loss is no number
+        any more.
     """
+    if begin is not None:
+        _check_begin(begin, settings)
     made, too_long = token_rows(rows, ChatTokenizer(base.folder), settings.system, settings.max_tokens)
     check_refusals(len(rows.kept), too_long)
     learnt, held = parted(made, [row.prompt for row in made], settings)
@@ -61,12 +81,15 @@ def train(
         out=out,
         settings=settings,
         dtype=dtype,
-        of=sha256_of([asdict(row) for row in rows.kept]),
+        of=_name_of(rows, begin),
         rows=len(learnt),
         held=len(held),
         refused=(*rows.refused, *too_long),
-        make=partial(make_trainee, base.folder, settings, dtype=dtype),
+        make=partial(make_trainee, base.folder, settings, dtype=dtype)
+        if begin is None
+        else partial(load_trainee, base.folder, begin, dtype=dtype),
         lessons=partial(_lessons, learnt, held),
+        begin=begin,
     )
     return run_training(training, device=device, threads=threads, checkpoint_s=checkpoint_s, on_step=on_step)
 
@@ -86,6 +109,19 @@ def parted(
     """The rows to learn from and those held back, by their prompts."""
     is_held = held_back(prompts, settings)
     return list(compress(rows, (not each for each in is_held))), list(compress(rows, is_held))
+
+
+def _name_of(rows: TrainingRows, begin: Path | None) -> str:
+    """What the training is of: its rows, and the adapter that it goes on from."""
+    of = [asdict(row) for row in rows.kept]
+    return sha256_of(of if begin is None else [of, file_sha256(begin / ADAPTER_WEIGHTS)])
+
+
+def _check_begin(begin: Path, settings: TrainingSettings) -> None:
+    config = read_config(begin)
+    got = config.get("r"), config.get("lora_alpha"), sorted(config.get("target_modules") or ())
+    if got != (wanted := (settings.rank, settings.alpha, sorted(settings.targets))):
+        raise TrainingError(f"{begin}: expected rank, alpha and targets {wanted}, got {got}")
 
 
 def _lessons(

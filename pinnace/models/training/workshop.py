@@ -47,7 +47,7 @@ class Training:
     """One training that is to be run.
 
     `of` tells what is learnt from. `make` loads the trainee onto a device, and `lessons` has what it learns
-    and what is held back of it.
+    and what is held back of it. `begin` is the adapter that it goes on from.
     """
 
     base: Base
@@ -60,6 +60,7 @@ class Training:
     refused: tuple[Refusal, ...]
     make: Callable[..., Trainee]
     lessons: Callable[[Trainee], tuple[Lesson, Lesson | None]]
+    begin: Path | None = None
 
 
 def run_training(
@@ -102,6 +103,7 @@ def run_training(
             best_step=standing.best_step,
             evaluations=tuple(standing.evaluations),
             device=place.type,
+            begin=None if training.begin is None else read_report(training.begin),
         )
         write_adapter(trainee, training.out, base=training.base.name, report=report.as_dict())
         shutil.rmtree(folder)
