@@ -1,4 +1,4 @@
-"""What a specialist gets wrong, as pairs to train on: what counts as right, and the file between the tools."""
+"""What a specialist gets wrong, as pairs: what counts as right, and the file between two tools."""
 
 import importlib
 import json

@@ -16,7 +16,7 @@ from pinnace.config import FleetMember, Votes
 from pinnace.models.backend import Backend
 from pinnace.models.completion import Delta, Request, Usage
 from pinnace.models.tool_calls import gather_calls
-from pinnace.models.tool_turns import answer_choices, answer_schema, must_call, offered_tools
+from pinnace.models.tool_turns import answer_choices, answer_schema, may_call, must_call
 from pinnace.models.wrapped import Wrapped
 
 
@@ -85,7 +85,7 @@ class VotedBackend(Wrapped):
 
 def is_held(request: Request) -> bool:
     """Whether its answer is held to a form: a call, a schema, one of some texts."""
-    return bool(offered_tools(request) or answer_choices(request)) or answer_schema(request) is not None
+    return may_call(request) or bool(answer_choices(request)) or answer_schema(request) is not None
 
 
 def may_vote(request: Request) -> bool:
@@ -101,7 +101,7 @@ def drawn_samples(votes: int, request: Request) -> int:
 def _may_say_anything(request: Request) -> bool:
     """Whether free text may stand in place of a call."""
     is_formed = bool(answer_choices(request)) or answer_schema(request) is not None
-    return bool(offered_tools(request)) and not must_call(request) and not is_formed
+    return may_call(request) and not must_call(request) and not is_formed
 
 
 def _added(usage: Usage, begun: Usage | None) -> Usage:
