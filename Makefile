@@ -13,7 +13,7 @@ POOL_routerbench_subset := meta/llama-2-70b-chat,mistralai/mixtral-8x7b-chat,zer
 POOL_routellm := mistralai/Mixtral-8x7B-Instruct-v0.1:gpt-4-1106-preview
 MATRIX := .pinnace/matrix
 ROWS := .pinnace/specialists
-CALL_ROWS := $(ROWS)/tool_calls.jsonl $(ROWS)/tool_calls.other.jsonl
+CALLS_OF = $(ROWS)/tool_calls.seed-$(1)
 RECORDED = --recorded $(DATA)/outcomes/routellm.parquet --recorded $(DATA)/outcomes/routerbench_subset.parquet
 LIVE = $(BIN)/pinnace eval live --data $(DATA)/tasks
 TASKS := gsm8k svamp arithmetic arc_challenge arc_easy openbookqa mmlu boolq arc_open clinc_oos mt_bench
@@ -30,6 +30,7 @@ TRAIN_intents := --epochs 2
 TRAIN_trec := --epochs 1 --batch 16
 TRAIN_numbers := --epochs 1
 TRAIN_tool_calls := --epochs 1 --batch 16
+GO_ON := $(TRAIN_tool_calls) --learning-rate 5e-4
 
 .DEFAULT_GOAL := help
 .SECONDARY:
@@ -108,8 +109,8 @@ $(STATE)/basic_facts.parquet: | setup
 $(ROWS)/%.jsonl: $(wildcard tools/specialists/*.py tools/specialists/*.yaml) | setup
 	$(BIN)/python tools/specialists/rows.py $* --data $(DATA)/tasks -o $@
 
-$(ROWS)/tool_calls.other.jsonl: $(ROWS)/tool_calls.jsonl
-	$(BIN)/python tools/specialists/rows.py tool_calls --seed 1 -o $@
+$(call CALLS_OF,%).jsonl: $(wildcard tools/specialists/*.py tools/specialists/*.yaml) | setup
+	$(BIN)/python tools/specialists/rows.py tool_calls --seed $* -o $@
 
 $(STATE)/%.untrained.jsonl: $(ROWS)/%.jsonl
 	@mkdir -p $(STATE)
@@ -130,7 +131,7 @@ $(STATE)/others.parquet: | setup
 	@mkdir -p $(STATE)
 	$(LIVE) $(OTHERS) --rows 100 --models $(OF_THEM) -o $@
 
-$(STATE)/made_calls.jsonl: $(CALL_ROWS)
+$(STATE)/made_calls.jsonl: $(foreach seed,0 1 2 3,$(call CALLS_OF,$(seed)).jsonl)
 	$(BIN)/python tools/specialists/made_calls.py $^ -o $@
 
 $(STATE)/made_calls.parquet: $(STATE)/made_calls.jsonl
@@ -168,8 +169,14 @@ specialists: $(SPECIALISTS:%=specialist-%) ## Train the specialists that ship, f
 specialist-%: $(ROWS)/%.jsonl
 	$(BIN)/pinnace train $< -o adapters/$* $(TRAIN_$*)
 
-specialist-tool_calls: $(CALL_ROWS:.jsonl=.adapter) ## The mean of two trainings, on rows of two seeds
-	$(BIN)/python tools/specialists/averaged.py $^ -o adapters/tool_calls
+specialist-tool_calls: $(call CALLS_OF,3).jsonl $(call CALLS_OF,2).adapter ## Five hours of two cores: the mean of two trainings, and two that go on from it
+	$(BIN)/pinnace train $< --begin $(word 2,$^) -o adapters/tool_calls $(GO_ON)
+
+$(call CALLS_OF,2).adapter: $(call CALLS_OF,2).jsonl $(ROWS)/tool_calls.mean
+	$(BIN)/pinnace train $< --begin $(word 2,$^) -o $@ $(GO_ON)
+
+$(ROWS)/tool_calls.mean: $(call CALLS_OF,0).adapter $(call CALLS_OF,1).adapter
+	$(BIN)/python tools/specialists/averaged.py $^ -o $@
 
 $(ROWS)/%.adapter: $(ROWS)/%.jsonl
 	$(BIN)/pinnace train $< -o $@ $(TRAIN_tool_calls)

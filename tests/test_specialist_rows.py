@@ -74,6 +74,11 @@ def other_words(made: Any, value: object) -> list[str]:
     ]
 
 
+def bare(text: str) -> str:
+    """A text without what a schema spells otherwise than people say it."""
+    return re.sub(r"[-_ ]", "", text).lower()
+
+
 def test_values_of_a_call_are_in_its_request(made: Any) -> None:
     for row in made.tool_calls.tool_call_rows(300, random.Random(1)):
         if row["answer"] == made.tool_calls.NOT_OFFERED:
@@ -84,6 +89,8 @@ def test_values_of_a_call_are_in_its_request(made: Any) -> None:
         for number in numbers_in(arguments):
             ways = (
                 f"{number}",
+                f"{-number}° ",
+                f"{-number} ",
                 *other_words(made, number),
                 f"{number * 100:g}%",
                 f"{number * 100:g} percent",
@@ -106,11 +113,45 @@ def test_composed_functions_ask_for_what_their_schema_has(made: Any) -> None:
         for name, value in one.arguments.items():
             if isinstance(value, str) and "date" not in name:
                 ways = (value, *other_words(made, value))
-                assert any(way in one.said for way in ways) or re.fullmatch(r"[\d:-]+", value), (
-                    one.said,
-                    value,
-                )
+                is_said = any(bare(way) in bare(one.said) for way in ways)
+                assert is_said or re.fullmatch(r"[\d:-]+", value), (one.said, value)
     assert len(names) > 350
+
+
+def test_a_function_has_one_place_at_most(made: Any) -> None:
+    for must in (["location", "from_to"], ["city_state", "coordinates"], ["city_plain", "location"]):
+        parameters, _, _ = made.tool_parts._parameters(must, ["city_plain"], random.Random(1))
+        assert len(parameters["properties"]) == 1
+
+
+def test_a_city_is_called_as_the_description_wants_it(made: Any) -> None:
+    draw = random.Random(4)
+    seen = {"state": 0, "said": 0}
+    for _ in range(3000):
+        one = made.tool_parts.composed_function(draw)
+        for name, value in one.arguments.items():
+            about = one.schema["parameters"]["properties"][name]["description"]
+            if "City, State" in about or "city and state" in about.lower():
+                seen["state"] += bool(re.search(r", [A-Z]{2}$|, ", str(value)))
+            elif about.startswith(("The city.", "In which city.")):
+                assert value in one.said
+                seen["said"] += 1
+    assert min(seen.values()) > 30
+
+
+def test_of_a_list_of_choices_a_call_has_what_is_said(made: Any) -> None:
+    draw = random.Random(5)
+    lengths = set()
+    for _ in range(2000):
+        one = made.tool_parts.composed_function(draw)
+        for name, value in one.arguments.items():
+            choices = one.schema["parameters"]["properties"][name].get("items", {}).get("enum")
+            if choices:
+                lengths.add(len(value))
+                assert set(value) < set(choices)
+                said = [each for each in choices if bare(each) in bare(one.said)]
+                assert set(value) <= set(said)
+    assert lengths == {1, 2, 3}
 
 
 def test_the_same_seed_makes_the_same_rows(made: Any) -> None:
@@ -238,5 +279,10 @@ def test_a_card_has_the_figures_of_the_matrix_and_of_the_training(made: Any) -> 
     text = cards.card("trec", of_two, {"suites": suites}, example)
     assert "4,658 rows, and 245 held back, of which 91.8%" in text
     assert "4,657 rows, and 245 held back, of which 91.8%" in text
-    assert "`make specialist-trec`. The mean of 2 trainings of one manner: LoRA of rank 8" in text
+    assert "`make specialist-trec`. The mean of 2 trainings: LoRA of rank 8" in text
+    later = {**training, "rows": 99, "settings": {**settings, "learning_rate": 5e-4}, "begin": of_two}
+    text = cards.card("trec", later, {"suites": suites}, example)
+    assert "The mean of 2 trainings, and one that goes on from it: LoRA" in text
+    assert "learning rate 0.001, then 0.0005" in text
+    assert text.index("4,657 rows") < text.index("99 rows, and 245 held back")
     assert made.cards.WORDS.keys() == made.rows.SPECIALISTS.keys()

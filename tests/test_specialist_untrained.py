@@ -45,3 +45,8 @@ def test_it_tells_the_prompts_that_were_held_back_and_refuses_other_rows(tool: A
     (tmp_path / "mean" / "training.json").write_text('{"mean_of": []}', encoding="utf-8")
     with pytest.raises(ValueError, match="got another"):
         tool.untrained(tmp_path / "mean", ROWS, base)
+    train(
+        ROWS, base, tmp_path / "b", settings, begin=tmp_path / "a", device="cpu", dtype="float32", threads=1
+    )
+    with pytest.raises(ValueError, match="got another"):
+        tool.untrained(tmp_path / "b", ROWS, base)

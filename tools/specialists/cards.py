@@ -35,10 +35,10 @@ FIGURES = {
 def card(name: str, report: Mapping[str, Any], matrix: Mapping[str, Any], example: Example) -> str:
     """The card of the specialist `name`, in Markdown with the front matter of a hub's model cards.
 
-    :param report: of its training, or of the mean of several (`averaged.py`).
+    :param report: of its training, which may have gone on from another, or of a mean (`averaged.py`).
     :param example: one of its suite's, to show how it is asked.
     """
-    words, trainings = WORDS[name], report.get("mean_of", [report])
+    words, trainings = WORDS[name], list(trainings_of(report))
     front = {
         "base_model": "HuggingFaceTB/SmolLM2-135M-Instruct",
         "library_name": "peft",
@@ -54,7 +54,7 @@ def card(name: str, report: Mapping[str, Any], matrix: Mapping[str, Any], exampl
         f"## How it is asked\n\n```text\n{example.prompt}\n```\n\n{_answer(example)}",
         f"## What it scores\n\n{_scores(name, words['suites'], matrix)}",
         "## What it was trained on\n\n" + _training(words, trainings),
-        f"## How\n\n`make specialist-{name}`. {_settings([each['settings'] for each in trainings])}",
+        f"## How\n\n`make specialist-{name}`. {_settings(report, trainings)}",
         f"## Where it ends\n\n{words['limits']}",
         "Licence: Apache-2.0, as the base.",
     ]
@@ -100,14 +100,30 @@ def _training(words: Mapping[str, Any], trainings: Sequence[Mapping[str, Any]]) 
     return " ".join((f"{words['data']} ({words['data_licence']}).", *told))
 
 
-def _settings(settings: Sequence[Mapping[str, Any]]) -> str:
-    """How all of them were trained: their settings are the same, as they are of one rule of the Makefile."""
-    mean = f"The mean of {len(settings)} trainings of one manner: " if len(settings) > 1 else ""
-    first = settings[0]
+def trainings_of(report: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The reports of all trainings that are in an adapter, in their order."""
+    for each in (report["begin"],) if report.get("begin") else report.get("mean_of", ()):
+        yield from trainings_of(each)
+    if "settings" in report:
+        yield report
+
+
+def _settings(report: Mapping[str, Any], trainings: Sequence[Mapping[str, Any]]) -> str:
+    """How it was trained; trainings of one adapter differ in their rows and learning rates alone."""
+    settings = [each["settings"] for each in trainings]
+    first, rates = settings[0], [f"{each['learning_rate']:g}" for each in settings]
     return (
-        f"{mean}LoRA of rank {first['rank']} on all linear layers, {first['epochs']} epochs at most of "
-        f"batches of {first['batch']}, learning rate {first['learning_rate']:g}, seed "
+        f"{_course(report)}: LoRA of rank {first['rank']} on all linear layers, {first['epochs']} epochs "
+        f"at most of batches of {first['batch']}, learning rate {', then '.join(dict.fromkeys(rates))}, seed "
         f"{first['seed']}; the rest is in `training.json`."
+    )
+
+
+def _course(report: Mapping[str, Any]) -> str:
+    if mean := report.get("mean_of"):
+        return f"The mean of {len(mean)} trainings"
+    return (
+        f"{_course(report['begin'])}, and one that goes on from it" if report.get("begin") else "One training"
     )
 
 

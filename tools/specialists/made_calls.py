@@ -1,8 +1,8 @@
 """Writes the rows of the suite `made_calls.yaml`: requests for a call, with what is right as BFCL has it.
 
-    python tools/specialists/made_calls.py tool_calls.jsonl tool_calls.other.jsonl -o made_calls.jsonl
+    python tools/specialists/made_calls.py tool_calls.seed-0.jsonl tool_calls.seed-1.jsonl -o made_calls.jsonl
 
-From another seed than the specialist's rows have, and without any request that is among those.
+From another seed than the specialist's rows have (0 to 3), and without any request that is among those.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Write the rows of made_calls.yaml.")
     parser.add_argument("learnt", type=Path, nargs="+", help="what the specialist was trained on")
     parser.add_argument("--rows", type=int, default=600)
-    parser.add_argument("--seed", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=4)
     parser.add_argument("-o", "--out", type=Path, required=True)
     given = parser.parse_args()
     lines = [line for path in given.learnt for line in path.read_text("utf-8").splitlines()]

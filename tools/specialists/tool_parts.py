@@ -8,18 +8,26 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from tool_values import KINDS
+from tool_values import KINDS, enumerated
 
 PARTS: Mapping[str, Any] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_bytes())
 OPTIONAL_SAID = 0.8
 """Share of the optional fields that a request names."""
 ENUM_SHARE = 0.6
 """Share of the choices whose schema lists them; the description of the others does."""
+RESPELT_SHARE = 0.5
+"""Share of the choices that the schema spells otherwise than people say them."""
+BEFORE = "<"
+"""What a phrase begins with that stands before the thing, as "small" does in "a small fern"."""
+UNIT_SHARE = 0.35
+"""Share of the computing functions that take the unit of their first quantity."""
+PLACE_KINDS = {"place", "city", "us_city", "city_and_state", "coordinates"}
+"""A request names one place, or one way: of two, nobody could tell which is meant where."""
 EXAMPLE_SHARE = 0.2
 """Share of the values whose description gives another as an example, or as the default."""
 
@@ -33,6 +41,14 @@ class Field(NamedTuple):
     phrases: list[str]
 
 
+class Choices(NamedTuple):
+    """A kind in brackets: what people say, and what the schema lists for it; a call has one, or a list."""
+
+    said: list[str]
+    called: list[str]
+    is_many: bool
+
+
 class Composed(NamedTuple):
     """A function's `name` and `schema`, what a user says, and the arguments that it comes to."""
 
@@ -40,6 +56,14 @@ class Composed(NamedTuple):
     schema: dict[str, Any]
     said: str
     arguments: dict[str, Any]
+
+
+SPELLINGS: tuple[Callable[[str], str], ...] = (
+    str.capitalize,
+    str.title,
+    str.upper,
+    lambda said: said.replace(" ", "_").replace("-", "_"),
+)
 
 
 def composed_function(draw: random.Random) -> Composed:
@@ -54,7 +78,10 @@ def _about_things(draw: random.Random) -> Composed:
     must = draw.sample(group["must"], draw.choice((1, 1, 2)))
     may = draw.sample(group["may"], draw.choice((0, 1, 1, 2, 2, 3)))
     schema, phrases, arguments = _parameters(must, may, draw)
-    wanted = draw.choice(asks.split("; ")).format(thing=thing, many=many)
+    before = " ".join(phrase.removeprefix(BEFORE) for phrase in phrases if phrase.startswith(BEFORE))
+    phrases = [phrase for phrase in phrases if not phrase.startswith(BEFORE)]
+    asked = {"thing": f"{before} {thing}".strip(), "many": f"{before} {many}".strip()}
+    wanted = draw.choice(asks.split("; ")).format(**asked)
     name = _name(draw.choice(verbs.split()), thing, many, draw)
     description = about.format(thing=thing, many=many)
     return Composed(name, _schema(name, description, schema), _sentence(wanted, phrases, draw), arguments)
@@ -77,13 +104,17 @@ def _parameters(
     required: list[str] = []
     phrases: list[str] = []
     arguments: dict[str, Any] = {}
+    has_place = False
     for line in [*must, *may]:
         field = _field(PARTS["fields"][line], draw)
-        if set(field.names) & set(properties):
+        is_place = not PLACE_KINDS.isdisjoint(field.kinds)
+        if set(field.names) & set(properties) or (is_place and has_place):
             continue
+        has_place |= is_place
         is_required = line in must or draw.random() < 0.25
-        values = [_value(kind, draw) for kind in field.kinds]
-        for name, kind, about in zip(field.names, field.kinds, field.abouts, strict=True):
+        kinds = [_choices(kind, draw) if kind[0] in "[{" else kind for kind in field.kinds]
+        values = [_value(kind, draw) for kind in kinds]
+        for name, kind, about in zip(field.names, kinds, field.abouts, strict=True):
             properties[name] = _property(kind, about, draw, is_required=is_required)
             required += [name] if is_required else []
         if is_required or draw.random() < OPTIONAL_SAID:
@@ -101,20 +132,27 @@ def _field(line: str, draw: random.Random) -> Field:
     names, kinds, abouts, phrases = line.split(": ", 3)
     return Field(
         draw.choice(names.split()).split("+"),
-        [kinds] if kinds.startswith("[") else kinds.split("+"),
+        [kinds] if kinds[0] in "[{" else kinds.split("+"),
         draw.choice([each for each in abouts.split(";") if each.count("|") == kinds.count("+")]).split("|"),
         phrases.split(";"),
     )
 
 
-def _value(kind: str, draw: random.Random) -> tuple[str, Any]:
+def _choices(kind: str, draw: random.Random) -> Choices:
+    """`[a,b]`, of which a call has one, or `{a,b}`, of which it has some."""
+    said = kind[1:-1].split(",")
+    spell = draw.choice(SPELLINGS) if draw.random() < RESPELT_SHARE else str
+    return Choices(said, [spell(each) for each in said], kind.startswith("{"))
+
+
+def _value(kind: str | Choices, draw: random.Random) -> tuple[str, Any]:
     """As it is said, and as it is called."""
+    if isinstance(kind, Choices):
+        at = draw.sample(range(len(kind.said)), draw.choice((1, 1, 1, 2, 2, 3)) if kind.is_many else 1)
+        called = [kind.called[each] for each in at]
+        return enumerated([kind.said[each] for each in at]), called if kind.is_many else called[0]
     if kind in ("true", "flag"):
-        value = kind == "true" or draw.random() < 0.5
-        return "", value
-    if kind.startswith("["):
-        chosen = draw.choice(kind[1:-1].split(","))
-        return chosen, chosen
+        return "", kind == "true" or draw.random() < 0.5
     return KINDS[kind][1](draw)
 
 
@@ -126,28 +164,33 @@ def _phrase(phrase: str, values: list[tuple[str, Any]]) -> str:
     return phrase.format(v=first, **more)
 
 
-def _property(kind: str, about: str, draw: random.Random, *, is_required: bool) -> dict[str, Any]:
+def _property(kind: str | Choices, about: str, draw: random.Random, *, is_required: bool) -> dict[str, Any]:
     if not is_required and draw.random() < 0.3:
         about += " Optional."
+    if isinstance(kind, Choices):
+        return _chosen(kind, about, draw)
     if kind in ("true", "flag"):
         return {"type": "boolean", "description": about}
-    if not kind.startswith("["):
-        other = json.dumps(KINDS[kind][1](draw)[1], ensure_ascii=False)
-        if draw.random() < EXAMPLE_SHARE and "e.g." not in about and "Default" not in about:
-            about += (
-                f" E.g. {other}."
-                if is_required
-                else draw.choice((f" Default is {other}.", f" E.g. {other}."))
-            )
-        return {**KINDS[kind][0], "description": about}
-    choices = kind[1:-1].split(",")
-    if draw.random() < ENUM_SHARE:
-        return {"type": "string", "description": about, "enum": choices}
-    told = ", ".join(f"'{each}'" for each in choices)
-    return {
-        "type": "string",
-        "description": f"{about} {draw.choice(('Options', 'One of', 'Can be'))}: {told}.",
-    }
+    other = KINDS[kind][1](draw)[1]
+    told = {**KINDS[kind][0], "description": about}
+    if draw.random() < EXAMPLE_SHARE and "e.g." not in about and "Default" not in about:
+        if not is_required and draw.random() < 0.3:
+            return {**told, "default": other}
+        word = "E.g." if is_required or draw.random() < 0.5 else "Default is"
+        told["description"] += f" {word} {json.dumps(other, ensure_ascii=False)}."
+    return told
+
+
+def _chosen(choices: Choices, about: str, draw: random.Random) -> dict[str, Any]:
+    text: dict[str, Any] = {"type": "string", "description": about}
+    if choices.is_many or draw.random() < ENUM_SHARE:
+        text |= {"enum": choices.called}
+    else:
+        told = ", ".join(f"'{each}'" for each in choices.called)
+        text |= {"description": f"{about} {draw.choice(('Options', 'One of', 'Can be'))}: {told}."}
+    if not choices.is_many:
+        return text
+    return {"type": "array", "items": {"type": "string", "enum": choices.called}, "description": about}
 
 
 def _computing(draw: random.Random) -> Composed:
@@ -184,6 +227,10 @@ def _computing(draw: random.Random) -> Composed:
         if not is_optional or draw.random() < OPTIONAL_SAID:
             arguments[parameter] = number
             said.append(_quantity(called.split()[0].replace("_", " "), number, unit, style, draw))
+        if at == 0 and unit and draw.random() < UNIT_SHARE:
+            told = f"The unit of the {parameter}.{draw.choice((' Optional.', ' Default is SI.', ''))}"
+            properties["unit"] = {"type": "string", "description": told}
+            arguments |= {"unit": unit} if style != "=" else {}
     wanted = draw.choice(
         ("Calculate {}", "What is {}", "Find {}", "Compute {}", "I need to know {}", "Determine {}")
     ).format(about)

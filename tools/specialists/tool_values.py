@@ -95,9 +95,14 @@ def text_list(texts: list[str]) -> Callable[[random.Random], Value]:
 
     def pick(draw: random.Random) -> Value:
         chosen = draw.sample(texts, draw.randint(2, 3))
-        return f"{', '.join(chosen[:-1])} and {chosen[-1]}", chosen
+        return enumerated(chosen), chosen
 
     return pick
+
+
+def enumerated(texts: list[str]) -> str:
+    """Texts with commas, and `and` before the last."""
+    return " and ".join(filter(None, (", ".join(texts[:-1]), texts[-1])))
 
 
 def composed(*parts: str, sep: str = " ") -> Callable[[random.Random], Value]:
@@ -209,6 +214,27 @@ def renamed(texts: list[str]) -> Callable[[random.Random], Value]:
     return pick
 
 
+def as_said(texts: list[str]) -> Callable[[random.Random], Value]:
+    """What `renamed` calls otherwise, called as it is said: a form is for who asks for it."""
+
+    def pick(draw: random.Random) -> Value:
+        said = draw.choice(draw.choice(texts).split("=")[0].split("|"))
+        return said, said
+
+    return pick
+
+
+def coordinates(draw: random.Random) -> Value:
+    """Latitude and longitude in degrees, with signs or with the points of the compass."""
+    digits = draw.choice((1, 2, 4))
+    north, east = round(draw.uniform(-70, 70), digits), round(draw.uniform(-175, 175), digits)
+    compass = f"{abs(north)}° {'NS'[north < 0]}, {abs(east)}° {'EW'[east < 0]}"
+    return draw.choice((f"({north}, {east})", f"{north}, {east}", compass, compass.replace("°", ""))), [
+        north,
+        east,
+    ]
+
+
 def precise_rate(draw: random.Random) -> Value:
     """A rate in per cent with a decimal, or as the fraction itself."""
     tenths = draw.randint(5, 180)
@@ -273,10 +299,7 @@ def some_of(texts: list[str], most: int = 4) -> Callable[[random.Random], Value]
 
     def pick(draw: random.Random) -> Value:
         chosen = draw.sample(texts, draw.randint(1, most))
-        if len(chosen) == 1:
-            return chosen[0], chosen
-        said = f"{', '.join(chosen[:-1])} and {chosen[-1]}"
-        return draw.choice((said, ", ".join(chosen))), chosen
+        return draw.choice((enumerated(chosen), ", ".join(chosen))), chosen
 
     return pick
 
@@ -351,6 +374,8 @@ KINDS: Mapping[str, tuple[Mapping[str, Any], Callable[[random.Random], Value]]] 
     "span_of_days": ({"type": "integer"}, any_of(span_of_days, span_of_days, whole(2, 60))),
     "percentage": ({"type": "number"}, percentage),
     "city_and_state": (_TEXT, renamed(TEXTS["city_and_state"])),
+    "us_city": (_TEXT, as_said(TEXTS["city_and_state"])),
+    "coordinates": ({"type": "array", "items": {"type": "number"}}, coordinates),
     "coin": (_TEXT, renamed(TEXTS["coin"])),
     "foods": (_TEXTS, some_of(TEXTS["food"])),
     "words": (_TEXTS, some_of(TEXTS["word"])),
